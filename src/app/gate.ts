@@ -1,0 +1,131 @@
+/**
+ * The gate: a transaction in, a verdict out. Loads the facts, decides, notes the decision, and turns every failure
+ * into a temporary answer. Synchronous wherever the facts are at hand.
+ */
+import { decide, type TraceStep } from '../core/decide.ts'
+import { type Facts, factsNeeded, isEmptyQuery, NO_FACTS, type Site } from '../core/facts.ts'
+import { type Reason, replyFor } from '../core/reason.ts'
+import type { Transaction } from '../core/transaction.ts'
+import type { Verdict } from '../core/verdict.ts'
+import { whoIs } from '../core/who.ts'
+import { type Clock, type FactsStore, type PromiseOr, StoreUnavailable } from './ports.ts'
+
+/** A decision, as it is noted. */
+export interface Decided {
+  readonly tx: Transaction
+  readonly verdict: Verdict
+  /** Milliseconds since the epoch. */
+  readonly at: number
+  /** Milliseconds from question to answer. */
+  readonly latency: number
+  /** What the MTA calls the message, where it said so. */
+  readonly queueId: string | undefined
+}
+
+/** Where the gate notes what it does. Must not throw and must not wait. */
+export interface Recorder {
+  decided(decision: Decided): void
+  /** The store failed, or works again. Called at every failure; saying it once is the recorder's business. */
+  storeState(state: 'up' | 'down', cause?: unknown): void
+  /** A bug of ours, already turned into a temporary answer. */
+  internalError(error: unknown, tx: Transaction): void
+}
+
+/** A verdict with every rule that was tried. */
+export interface Explanation {
+  readonly verdict: Verdict
+  readonly trace: readonly TraceStep[]
+}
+
+export interface GateParts {
+  readonly store: FactsStore
+  readonly site: Site
+  readonly recorder: Recorder
+  readonly clock: Clock
+}
+
+/** How long a question has waited already, and what the MTA calls the message. */
+export interface Asking {
+  readonly queueId?: string | undefined
+}
+
+function ownFault(reason: Extract<Reason, 'store-unavailable' | 'internal-error'>): Verdict {
+  return { kind: 'defer', reason, rule: 'own-fault', reply: replyFor(reason) }
+}
+
+/** Whether a verdict comes from our own failure and not from the law: fronts may then do as the site chose. */
+export function isOwnFault(verdict: Verdict): boolean {
+  return verdict.reason === 'store-unavailable' || verdict.reason === 'internal-error'
+}
+
+export class Gate {
+  readonly #parts: GateParts
+
+  constructor(parts: GateParts) {
+    this.#parts = parts
+  }
+
+  /** Judges a transaction. Never throws and never rejects. */
+  ask(tx: Transaction, asking: Asking = {}): PromiseOr<Verdict> {
+    const started = this.#parts.clock()
+    try {
+      const query = factsNeeded(tx)
+      const facts = isEmptyQuery(query) ? NO_FACTS : this.#parts.store.load(query)
+      if (!(facts instanceof Promise)) return this.#judge(tx, facts, asking, started)
+      return facts.then(
+        loaded => this.#judge(tx, loaded, asking, started),
+        (error: unknown) => this.#failed(tx, error, asking, started),
+      )
+    } catch (error) {
+      return this.#failed(tx, error, asking, started)
+    }
+  }
+
+  /** Judges a transaction and tells how, without noting it. Rejects with `StoreUnavailable` if the store is away. */
+  async explain(tx: Transaction): Promise<Explanation> {
+    const trace: TraceStep[] = []
+    const query = factsNeeded(tx)
+    const facts = isEmptyQuery(query) ? NO_FACTS : await this.#parts.store.load(query)
+    return { verdict: decide(tx, facts, this.#parts.site, trace), trace }
+  }
+
+  #judge(tx: Transaction, facts: Facts, asking: Asking, started: number): Verdict {
+    let verdict: Verdict
+    this.#parts.recorder.storeState('up')
+    try {
+      verdict = decide(tx, facts, this.#parts.site)
+    } catch (error) {
+      return this.#failed(tx, error, asking, started)
+    }
+    this.#count(tx, verdict, facts)
+    return this.#note(tx, verdict, asking, started)
+  }
+
+  #failed(tx: Transaction, error: unknown, asking: Asking, started: number): Verdict {
+    if (error instanceof StoreUnavailable) {
+      this.#parts.recorder.storeState('down', error)
+      return this.#note(tx, ownFault('store-unavailable'), asking, started)
+    }
+    this.#parts.recorder.internalError(error, tx)
+    return this.#note(tx, ownFault('internal-error'), asking, started)
+  }
+
+  #note(tx: Transaction, verdict: Verdict, asking: Asking, started: number): Verdict {
+    const at = this.#parts.clock()
+    this.#parts.recorder.decided({ tx, verdict, at, latency: at - started, queueId: asking.queueId })
+    return verdict
+  }
+
+  /** Counts a post that was let through to a list with a rate; off the answer path. */
+  #count(tx: Transaction, verdict: Verdict, facts: Facts): void {
+    if (tx.phase !== 'RCPT' || tx.message === undefined || tx.sender.kind !== 'address') return
+    if (verdict.list === undefined || verdict.service !== undefined) return
+    if (verdict.kind === 'reject' || verdict.kind === 'defer' || verdict.reason === 'existence-only') return
+    const list = facts.lists.get(verdict.list)
+    const rate = list?.settings.ok === true ? list.settings.value.rate : undefined
+    if (rate === undefined || list?.posts.counted === true) return
+    this.#parts.store
+      .countPost({ list: verdict.list, sender: whoIs(tx.sender), message: tx.message, ...rate })
+      .catch((error: unknown) => this.#parts.recorder.storeState('down', error))
+  }
+}

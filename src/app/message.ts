@@ -1,0 +1,57 @@
+/**
+ * A message that the sink has taken in, and the ports that carry it further. Bodies are never whole in memory.
+ */
+import type { Address, ReversePath } from '../core/address.ts'
+import type { Client, ListAddress } from '../core/transaction.ts'
+
+/** A message, kept until it is disposed of. */
+export interface Message {
+  /** In octets. */
+  readonly size: number
+  /** The bytes as received, dot-unstuffed, once for each call, in chunks. */
+  read(): AsyncIterable<Uint8Array>
+}
+
+/** What the sink knows of a message beside its bytes. */
+export interface Envelope {
+  readonly sender: ReversePath
+  readonly client: Client
+  /** Names this message in the log and in its Received line. */
+  readonly id: string
+  /** Milliseconds since the epoch. */
+  readonly receivedAt: number
+  /** Whether MAIL said SMTPUTF8. */
+  readonly smtputf8: boolean
+}
+
+/** Where one recipient's copy goes. */
+export interface DeliveryRecipient {
+  /** The recipient as the MTA wrote it. */
+  readonly recipient: Address
+  readonly list: ListAddress
+  /** The service, for a service address. */
+  readonly service: string | undefined
+  /** `hold` puts the copy where moderators look. */
+  readonly disposition: 'deliver' | 'hold'
+}
+
+/** What became of one recipient's copy. `delivered` means that it will be there after a power cut. */
+export type DeliveryOutcome =
+  | { readonly kind: 'delivered' }
+  /** Nothing was kept; the MTA is told to try again. `cause` is for the log. */
+  | { readonly kind: 'failed'; readonly cause: unknown }
+
+/** A way to hand accepted mail on. */
+export interface Delivery {
+  /** Its name in the configuration and in the log. */
+  readonly name: string
+  /**
+   * Delivers a copy for each recipient and reports each one's fate, in order. Two recipients that are the same
+   * address are two copies. Does not reject: a failure is an outcome.
+   */
+  deliver(
+    envelope: Envelope,
+    message: Message,
+    recipients: readonly DeliveryRecipient[],
+  ): Promise<readonly DeliveryOutcome[]>
+}
