@@ -34,12 +34,13 @@ function parseV4(text: string): number[] | undefined {
   return octets.map(Number)
 }
 
-function parseV6Groups(text: string): number[] | undefined {
+/** Groups between colons; only the last of the whole address may be written as IPv4. */
+function parseV6Groups(text: string, ends: 'address' | 'half'): number[] | undefined {
   if (text === '') return []
   const groups: number[] = []
   const parts = text.split(':')
   for (const [index, part] of parts.entries()) {
-    if (index === parts.length - 1 && part.includes('.')) {
+    if (ends === 'address' && index === parts.length - 1 && part.includes('.')) {
       const v4 = parseV4(part)
       if (v4 === undefined) return undefined
       groups.push(((v4[0] ?? 0) << 8) | (v4[1] ?? 0), ((v4[2] ?? 0) << 8) | (v4[3] ?? 0))
@@ -55,8 +56,8 @@ function parseV6(text: string): number[] | undefined {
   if (text.length > 45) return undefined
   const halves = text.split('::')
   if (halves.length > 2) return undefined
-  const head = parseV6Groups(halves[0] ?? '')
-  const tail = halves.length === 2 ? parseV6Groups(halves[1] ?? '') : []
+  const head = parseV6Groups(halves[0] ?? '', halves.length === 2 ? 'half' : 'address')
+  const tail = halves.length === 2 ? parseV6Groups(halves[1] ?? '', 'address') : []
   if (head === undefined || tail === undefined) return undefined
   const missing = 8 - head.length - tail.length
   if (halves.length === 1 ? missing !== 0 : missing < 1) return undefined

@@ -1,0 +1,99 @@
+/** The vectors, through the core alone: facts from a store in memory, then `decide`. */
+import { describe, expect, test } from 'vitest'
+import { decide } from '../../src/core/decide.ts'
+import { factsNeeded, type Site } from '../../src/core/facts.ts'
+import { REASONS } from '../../src/core/reason.ts'
+import { formatReply } from '../../src/core/reply.ts'
+import type { AcceptedRecipient, Transaction } from '../../src/core/transaction.ts'
+import type { Verdict } from '../../src/core/verdict.ts'
+import { MemoryStore } from '../support/memory-store.ts'
+import { address, clientOf, loadVectors, putState, type Question, reversePath } from '../support/vectors.ts'
+
+function ask(store: MemoryStore, site: Site, tx: Transaction): Verdict {
+  return decide(tx, store.load(factsNeeded(tx)), site)
+}
+
+function acceptedRecipient(
+  store: MemoryStore,
+  site: Site,
+  question: Question,
+  text: string,
+): AcceptedRecipient {
+  const verdict = ask(
+    store,
+    site,
+    transaction(store, site, { ...question, phase: 'RCPT', recipients: [text] }),
+  )
+  if (verdict.kind === 'reject' || verdict.kind === 'defer') throw new Error(`${text} was refused at RCPT`)
+  const kind = verdict.kind === 'none' ? 'elsewhere' : verdict.service === undefined ? 'posting' : 'service'
+  return { recipient: address(text), kind }
+}
+
+function transaction(store: MemoryStore, site: Site, question: Question): Transaction {
+  const base = { front: 'cli', client: clientOf(question) } as const
+  const sender = reversePath(question.sender)
+  const recipient = question.recipients?.[0] ?? ''
+  const size = question.size === undefined ? {} : { size: question.size }
+  switch (question.phase) {
+    case 'CONNECT':
+    case 'EHLO':
+      return { ...base, phase: question.phase }
+    case 'MAIL':
+      return { ...base, phase: 'MAIL', sender }
+    case 'RCPT':
+      return {
+        ...base,
+        ...size,
+        phase: 'RCPT',
+        sender,
+        recipient: address(recipient),
+        recipientsBefore: question.recipientsBefore ?? 0,
+      }
+    case 'DATA':
+      return {
+        ...base,
+        phase: 'DATA',
+        sender,
+        recipients: (question.recipients ?? []).map(text => acceptedRecipient(store, site, question, text)),
+      }
+    case 'END-OF-MESSAGE': {
+      const from = (question.authors ?? []).map(address)
+      return {
+        ...base,
+        phase: 'END-OF-MESSAGE',
+        sender,
+        recipient: address(recipient),
+        size: question.size ?? 0,
+        settledAtRcpt: question.authors === undefined,
+        authorship: { from, all: [...from, ...(question.otherAuthors ?? []).map(address)] },
+        afterAcceptance: question.afterAcceptance ?? false,
+      }
+    }
+  }
+}
+
+describe('vectors through the core', () => {
+  const vectors = loadVectors()
+
+  test.each(vectors)('$name', async ({ state, site, ask: question, expect: want }) => {
+    const store = new MemoryStore()
+    await putState(store, state)
+    const verdict = ask(store, site, transaction(store, site, question))
+    expect({ verdict: verdict.kind, reason: verdict.reason }).toEqual({
+      verdict: want.verdict,
+      reason: want.reason,
+    })
+    if (want.reply !== undefined) expect('reply' in verdict && formatReply(verdict.reply)).toBe(want.reply)
+  })
+
+  test('every reason that the law can give is in a vector', () => {
+    const covered = new Set(vectors.map(vector => vector.expect.reason))
+    const missing = REASONS.filter(reason => !covered.has(reason))
+    // These need time, a failing store or damaged data, and have tests of their own.
+    expect(missing).toEqual(['list-unreadable', 'rate-exceeded', 'store-unavailable', 'internal-error'])
+  })
+
+  test('names are unique', () => {
+    expect(new Set(vectors.map(vector => vector.name)).size).toBe(vectors.length)
+  })
+})

@@ -1,0 +1,147 @@
+/**
+ * The shared vectors: state, question, expected answer. One file a subject in `test/vectors/`; every front runs the
+ * same ones and must give the same verdict.
+ *
+ * A state is an import document (`docs/import-format.md`); a question names what an MTA would tell.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import type { Store } from '../../src/app/ports.ts'
+import { type Address, parseAddress, parseReversePath, type ReversePath } from '../../src/core/address.ts'
+import { parseDomain } from '../../src/core/domain.ts'
+import { INITIAL_SITE, type Site } from '../../src/core/facts.ts'
+import type { Action } from '../../src/core/list.ts'
+import { FLAVOURS, parseSettings } from '../../src/core/list.ts'
+import { parseMtaKey } from '../../src/core/mta.ts'
+import { parseIpAddress } from '../../src/core/network.ts'
+import type { Parsed } from '../../src/core/parsed.ts'
+import { makePerson, type Role } from '../../src/core/person.ts'
+import type { Reason } from '../../src/core/reason.ts'
+import type { Client, ListAddress, Phase } from '../../src/core/transaction.ts'
+import type { VerdictKind } from '../../src/core/verdict.ts'
+import { parseWho } from '../../src/core/who.ts'
+
+/** An import document, as far as vectors use it. */
+export interface StateDocument {
+  readonly postern: 1
+  readonly domains?: readonly { readonly domain: string; readonly flavour?: string }[]
+  readonly lists?: readonly {
+    readonly address: string
+    readonly settings?: Readonly<Record<string, string>>
+    readonly bans?: readonly string[]
+    readonly people?: readonly {
+      readonly who: string
+      readonly roles: readonly Role[]
+      readonly action?: Action
+    }[]
+  }[]
+  readonly bans?: readonly string[]
+  readonly forbidden?: readonly string[]
+  readonly mtas?: { readonly known?: readonly string[]; readonly refused?: readonly string[] }
+}
+
+/** What an MTA would tell. `sender` and `recipients` are RFC 5321 mailboxes; `""` is the null sender. */
+export interface Question {
+  readonly phase: Phase
+  readonly client?: { readonly ip?: string; readonly name?: string; readonly helo?: string }
+  readonly sender?: string
+  /** One at RCPT and END-OF-MESSAGE; at DATA all that were accepted at RCPT before. */
+  readonly recipients?: readonly string[]
+  /** At RCPT: recipients accepted before this one. */
+  readonly recipientsBefore?: number
+  readonly size?: number
+  /** At END-OF-MESSAGE: the mailboxes of From:. */
+  readonly authors?: readonly string[]
+  /** At END-OF-MESSAGE: of Sender: and Reply-To: as well. */
+  readonly otherAuthors?: readonly string[]
+  /** At END-OF-MESSAGE: whether an MTA has taken the message already. */
+  readonly afterAcceptance?: boolean
+}
+
+export interface Vector {
+  /** The file and its own name: unique. */
+  readonly name: string
+  readonly state: StateDocument
+  readonly site: Site
+  readonly ask: Question
+  readonly expect: { readonly verdict: VerdictKind; readonly reason: Reason; readonly reply?: string }
+}
+
+interface VectorFile {
+  readonly states: Readonly<Record<string, StateDocument>>
+  readonly sites?: Readonly<Record<string, Partial<Site>>>
+  readonly vectors: readonly {
+    readonly name: string
+    readonly state: string
+    readonly site?: string
+    readonly ask: Question
+    readonly expect: Vector['expect']
+  }[]
+}
+
+/** Every vector of every file, in the order of the files' names. */
+export function loadVectors(): readonly Vector[] {
+  const folder = new URL('../vectors/', import.meta.url)
+  return readdirSync(folder)
+    .filter(name => name.endsWith('.json'))
+    .sort()
+    .flatMap(file => {
+      const content = JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as VectorFile
+      return content.vectors.map(vector => {
+        const state = content.states[vector.state]
+        if (state === undefined) throw new Error(`${file}: ${vector.name}: no state ${vector.state}`)
+        const site = { ...INITIAL_SITE, ...(vector.site === undefined ? {} : content.sites?.[vector.site]) }
+        return { ...vector, name: `${file.replace('.json', '')}: ${vector.name}`, state, site }
+      })
+    })
+}
+
+/** The value of a parser that must succeed. */
+export function must<T>(result: Parsed<T>): T {
+  if (!result.ok) throw new Error(result.problem)
+  return result.value
+}
+
+/** A mailbox of a vector as an address. */
+export function address(text: string): Address {
+  return must(parseAddress(text))
+}
+
+/** A vector's sender; absent and empty are the null sender. */
+export function reversePath(text: string | undefined): ReversePath {
+  return must(parseReversePath(`<${text ?? ''}>`))
+}
+
+/** A vector's client. */
+export function clientOf(question: Question): Client {
+  const { ip, ...names } = question.client ?? {}
+  return ip === undefined ? names : { ...names, ip: must(parseIpAddress(ip)) }
+}
+
+/** Puts a state into an empty store, through the port. */
+export async function putState(store: Store, state: StateDocument): Promise<void> {
+  for (const { domain, flavour } of state.domains ?? []) {
+    await store.putDomain(must(parseDomain(domain)), {
+      flavour: FLAVOURS.find(known => known === flavour) ?? 'mailman',
+    })
+  }
+  for (const list of state.lists ?? []) {
+    const key: ListAddress = address(list.address).key
+    const staged = await store.stagePeople(key)
+    await staged.add(
+      (list.people ?? []).map(({ who, roles, action }) => ({
+        who: must(parseWho(who)),
+        person: must(makePerson(roles, action)),
+      })),
+    )
+    const replacement = {
+      address: key,
+      settings: must(parseSettings(list.settings ?? {})),
+      bans: (list.bans ?? []).map(who => must(parseWho(who))),
+    }
+    await staged.commit(replacement, { dryRun: false })
+  }
+  for (const who of state.bans ?? []) await store.addBan('site', must(parseWho(who)))
+  for (const who of state.forbidden ?? []) await store.addForbidden(must(parseWho(who)))
+  for (const key of state.mtas?.known ?? []) await store.addMta('known', must(parseMtaKey(key)))
+  for (const key of state.mtas?.refused ?? []) await store.addMta('refused', must(parseMtaKey(key)))
+}
