@@ -19,10 +19,38 @@ export interface Candidate {
   readonly service: string | undefined
 }
 
-const MAILMAN_SERVICES = /^(.+)-(bounces|confirm|join|leave|owner|request|subscribe|unsubscribe)$/s
-const SYMPA_SERVICES = /^(.+)-(request|editor|owner|subscribe|unsubscribe)$/s
-const MLMMJ_SERVICES =
-  /^(subscribe|unsubscribe|confsub|confunsub|bounces|release|reject|permit|obstruct|moderate|help|faq|get|list|owner)(?:-.*)?$/s
+/** The names of the service addresses of each flavour, and what joins them to the list's name. */
+export const SERVICES = {
+  mailman: {
+    separator: '-',
+    names: ['bounces', 'confirm', 'join', 'leave', 'owner', 'request', 'subscribe', 'unsubscribe'],
+  },
+  mlmmj: {
+    separator: '+',
+    names: [
+      'subscribe',
+      'unsubscribe',
+      'confsub',
+      'confunsub',
+      'bounces',
+      'release',
+      'reject',
+      'permit',
+      'obstruct',
+      'moderate',
+      'help',
+      'faq',
+      'get',
+      'list',
+      'owner',
+    ],
+  },
+  sympa: { separator: '-', names: ['request', 'editor', 'owner', 'subscribe', 'unsubscribe'] },
+} as const satisfies Record<Flavour, { readonly separator: string; readonly names: readonly string[] }>
+
+const MAILMAN_SERVICES = new RegExp(`^(.+)-(${SERVICES.mailman.names.join('|')})$`, 's')
+const SYMPA_SERVICES = new RegExp(`^(.+)-(${SERVICES.sympa.names.join('|')})$`, 's')
+const MLMMJ_SERVICES = new RegExp(`^(${SERVICES.mlmmj.names.join('|')})(?:-.*)?$`, 's')
 
 /** The readings of a recipient's address, the most literal first: at most five, of at most three lists. */
 export function candidatesOf(recipient: Address): readonly Candidate[] {
