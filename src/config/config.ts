@@ -1,0 +1,94 @@
+/**
+ * The configuration as the rest of the program sees it: complete, checked, in the language's own types, frozen.
+ * Paths are absolute. `docs/configuration.md` describes the file that it comes from.
+ */
+import type { Endpoint } from '../app/endpoint.ts'
+import type { Site } from '../core/facts.ts'
+import type { Network } from '../core/network.ts'
+import type { Secret } from './secret.ts'
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+/** What a front answers when the gate could not judge because something of ours failed. */
+export const STORE_FAILURE_MODES = ['defer', 'pass', 'disconnect'] as const
+export type StoreFailureMode = (typeof STORE_FAILURE_MODES)[number]
+
+export const DELIVERY_NAMES = ['maildir', 'discard'] as const
+export type DeliveryName = (typeof DELIVERY_NAMES)[number]
+
+export interface EmbeddedStoreConfig {
+  readonly kind: 'embedded'
+  readonly path: string
+}
+
+export interface RedisStoreConfig {
+  readonly kind: 'redis'
+  readonly endpoint: Endpoint
+  readonly tls: boolean
+  readonly username: string | undefined
+  readonly password: Secret | undefined
+  readonly db: number
+  /** Begins every key. */
+  readonly prefix: string
+  /** For connecting, and for one command. */
+  readonly timeoutMs: number
+}
+
+export type StoreConfig = EmbeddedStoreConfig | RedisStoreConfig
+
+export interface PolicyConfig {
+  /** Empty: the front is off. */
+  readonly listen: readonly Endpoint[]
+  /** Permission bits of unix sockets. */
+  readonly socketMode: number
+  readonly onStoreFailure: StoreFailureMode
+  readonly maxConnections: number
+}
+
+export interface LmtpConfig {
+  /** Empty: the front is off. */
+  readonly listen: readonly Endpoint[]
+  readonly socketMode: number
+  /** Whose MTAs may connect by TCP. */
+  readonly allow: readonly Network[]
+  /** Whose XFORWARD is believed. */
+  readonly xforward: readonly Network[]
+  readonly hostname: string
+  /** In octets. */
+  readonly maxSize: number
+  /** Of one transaction. */
+  readonly maxRecipients: number
+  readonly maxConnections: number
+  readonly idleTimeoutMs: number
+}
+
+export interface DeliveryConfig {
+  readonly default: DeliveryName
+  readonly maildir: { readonly path: string }
+}
+
+export interface TrialConfig {
+  readonly enabled: boolean
+  readonly listen: Endpoint
+}
+
+export interface LogConfig {
+  readonly format: 'text' | 'json'
+  readonly level: LogLevel
+  readonly addresses: 'full' | 'hashed'
+  /** Holds the key of the hash. */
+  readonly keyFile: string
+}
+
+export interface Config {
+  /** The file it was read from; `undefined` where there is none and everything has its default. */
+  readonly file: string | undefined
+  readonly site: Site
+  readonly store: StoreConfig
+  readonly policy: PolicyConfig
+  readonly lmtp: LmtpConfig
+  readonly delivery: DeliveryConfig
+  readonly trial: TrialConfig
+  readonly log: LogConfig
+}

@@ -1,0 +1,62 @@
+/**
+ * What a configuration may say and an operator should know: sockets and secrets that are open to more people than
+ * was perhaps meant, and settings without an effect.
+ */
+import { statSync } from 'node:fs'
+import { formatEndpoint } from '../app/endpoint.ts'
+import type { Config } from './config.ts'
+import type { KeyPath, Positions } from './positions.ts'
+import { type ConfigProblem, formatKey } from './problems.ts'
+import { parseRedisUrl } from './redis-url.ts'
+import { type ConfigFile, isLocal } from './schema.ts'
+
+function othersMayRead(path: string): boolean {
+  try {
+    return (statSync(path).mode & 0o004) !== 0
+  } catch {
+    return false
+  }
+}
+
+function holdsPassword({ redis }: ConfigFile): KeyPath | undefined {
+  if (redis?.password !== undefined) return ['redis', 'password']
+  const url = redis?.url === undefined ? undefined : parseRedisUrl(redis.url)
+  return url?.ok === true && url.value.password !== undefined ? ['redis', 'url'] : undefined
+}
+
+/** Finds what to warn of in a configuration that has been loaded. */
+export function findWarnings(
+  file: ConfigFile,
+  config: Config,
+  source: string,
+  positions: Positions,
+): readonly ConfigProblem[] {
+  const found: ConfigProblem[] = []
+  const warn = (path: KeyPath, message: string): void => {
+    found.push({ source, position: positions.ofValue(path), key: formatKey(path), message })
+  }
+  for (const [index, endpoint] of config.policy.listen.entries()) {
+    if (isLocal(endpoint)) continue
+    warn(
+      ['policy', 'listen', index],
+      `${formatEndpoint(endpoint)} can be reached from other hosts, and whoever reaches it may ask who may post`,
+    )
+  }
+  for (const front of ['policy', 'lmtp'] as const) {
+    const { listen, socketMode } = config[front]
+    if ((socketMode & 0o002) === 0 || !listen.some(endpoint => endpoint.kind === 'unix')) continue
+    warn([front, 'socket_mode'], 'every user of this host may connect to the socket')
+  }
+  const password = holdsPassword(file)
+  if (password !== undefined && config.file !== undefined && othersMayRead(config.file)) {
+    warn(password, 'every user of this host may read this file and the password in it')
+  }
+  const passwordFile = file.redis?.password_file
+  if (passwordFile !== undefined && othersMayRead(passwordFile)) {
+    warn(['redis', 'password_file'], 'every user of this host may read the file')
+  }
+  if (config.store.kind === 'redis' && positions.has(['store'])) {
+    warn(['store'], 'has no effect: the store is Redis')
+  }
+  return found
+}
