@@ -91,7 +91,8 @@ export class Gate {
 
   #judge(tx: Transaction, facts: Facts, asking: Asking, started: number): Verdict {
     let verdict: Verdict
-    this.#parts.recorder.storeState('up')
+    // What needed no look-up says nothing about the store.
+    if (facts !== NO_FACTS) this.#parts.recorder.storeState('up')
     try {
       verdict = decide(tx, facts, this.#parts.site)
     } catch (error) {
