@@ -132,3 +132,30 @@ export function internalReversePath(text: string): ReversePath {
   const address = parseInternalAddress(text)
   return address.ok ? address.value : Object.freeze({ kind: 'malformed-sender', text })
 }
+
+/** Stands for a local part that no mailbox can have. No list's name holds it: every parser refuses it. */
+const NO_LOCAL_PART = '\ufffd'
+
+/**
+ * The recipient of an MTA that has already accepted it, in internal form. MTAs take local parts that no mailbox here
+ * can have (empty, endless, not UTF-8), and in a list domain somebody must say that nobody is there: such a local
+ * part becomes one that no list has. A problem only if there is no domain.
+ */
+export function internalForwardPath(text: string): Parsed<Address> {
+  const address = parseInternalAddress(text)
+  if (address.ok) return address
+  const at = text.lastIndexOf('@')
+  if (at === -1) return address
+  const domain = parseDomain(text.slice(at + 1))
+  if (!domain.ok) return domain
+  const key = `${NO_LOCAL_PART}@${domain.value}`
+  return parsed(
+    Object.freeze({
+      kind: 'address',
+      localPart: NO_LOCAL_PART,
+      domain: domain.value,
+      key,
+      text: key,
+    }) as Address,
+  )
+}
