@@ -22,8 +22,13 @@ export function readReply(line: string): WireReply | undefined {
   return match === null ? undefined : { code: Number(match[1]), text: match[2] ?? '' }
 }
 
+/** Each recipient's reply, with the recipient's name where it does not stand there already. */
 function inFull(replies: readonly RecipientReply[]): string {
-  return replies.map(({ recipient, code, text }) => `<${recipient}> ${code} ${text}`).join('; ')
+  return replies
+    .map(({ recipient, code, text }) =>
+      text.includes(`<${recipient}>`) ? `${code} ${text}` : `<${recipient}> ${code} ${text}`,
+    )
+    .join('; ')
 }
 
 /** The client's reply: all taken, all refused (a temporary refusal before a permanent one), or some of both. */

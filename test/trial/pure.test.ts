@@ -89,6 +89,11 @@ describe('oneReplyOf', () => {
       [on('a@x', '250 2.1.5 Ok'), on('b@x', '550 5.7.2 No')],
       '250 2.6.0 Not taken for all: <b@x> 550 5.7.2 No; <a@x> 250 2.1.5 Ok',
     ],
+    [
+      'taken in words that name the recipient',
+      [on('a@x', '250 2.0.0 <a@x> taken as 1'), on('b@x', '250 2.0.0 <b@x> taken as 1')],
+      '250 2.6.0 250 2.0.0 <a@x> taken as 1; 250 2.0.0 <b@x> taken as 1',
+    ],
     ['nothing', [], '451 4.3.0 The sink said nothing about any recipient'],
   ])('%s', (_, replies, want) => {
     const { code, text } = oneReplyOf(replies)
