@@ -5,6 +5,7 @@
 import type { Endpoint } from '../app/endpoint.ts'
 import type { Site } from '../core/facts.ts'
 import type { Network } from '../core/network.ts'
+import type { ConfigProblem } from './problems.ts'
 import type { Secret } from './secret.ts'
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
@@ -91,4 +92,6 @@ export interface Config {
   readonly delivery: DeliveryConfig
   readonly trial: TrialConfig
   readonly log: LogConfig
+  /** What is allowed, and worth a word to the operator. */
+  readonly warnings: readonly ConfigProblem[]
 }

@@ -22,7 +22,7 @@ export interface LoadOptions {
 }
 
 export type ConfigResult =
-  | { readonly ok: true; readonly value: Config; readonly warnings: readonly ConfigProblem[] }
+  | { readonly ok: true; readonly value: Config }
   | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
 
 /** Where the file is looked for when none is named, in this order; relative to the working directory. */
@@ -93,9 +93,9 @@ function deepFreeze<T>(value: T): T {
   return Object.freeze(value)
 }
 
-function assemble(file: ConfigFile, store: StoreConfig, path: string | undefined): Config {
+function assemble(file: ConfigFile, store: StoreConfig, path: string | undefined): Omit<Config, 'warnings'> {
   const { site, policy, lmtp, delivery, trial, log } = file
-  return deepFreeze({
+  return {
     file: path,
     site: {
       maxRecipients: site.max_recipients,
@@ -124,7 +124,7 @@ function assemble(file: ConfigFile, store: StoreConfig, path: string | undefined
     // A configuration file means that a real MTA is there, or will be.
     trial: { enabled: trial.enabled ?? path === undefined, listen: trial.listen },
     log: { format: log.format, level: log.level, addresses: log.addresses, keyFile: log.key_file },
-  })
+  }
 }
 
 function storeOf(file: ConfigFile, redisUrl: string | undefined): EmbeddedStoreConfig | RedisResolution {
@@ -167,5 +167,6 @@ export function loadConfig(options: LoadOptions): ConfigResult {
     return fail({ source: name, position, key: `redis.${store.key}`, message: store.message })
   }
   const config = assemble(checked.data, store, path)
-  return { ok: true, value: config, warnings: findWarnings(checked.data, config, name, positions) }
+  const warnings = findWarnings(checked.data, config, name, positions)
+  return { ok: true, value: deepFreeze({ ...config, warnings }) }
 }

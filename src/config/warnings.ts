@@ -24,10 +24,10 @@ function holdsPassword({ redis }: ConfigFile): KeyPath | undefined {
   return url?.ok === true && url.value.password !== undefined ? ['redis', 'url'] : undefined
 }
 
-/** Finds what to warn of in a configuration that has been loaded. */
+/** Finds what to warn of in a configuration that is all right. */
 export function findWarnings(
   file: ConfigFile,
-  config: Config,
+  config: Omit<Config, 'warnings'>,
   source: string,
   positions: Positions,
 ): readonly ConfigProblem[] {

@@ -435,7 +435,7 @@ describe('Redis', () => {
 describe('warnings', () => {
   const warningsOf = (text: string): string[] => {
     const result = load(text)
-    return result.ok ? result.warnings.map(formatProblem) : linesOf(result)
+    return result.ok ? result.value.warnings.map(formatProblem) : linesOf(result)
   }
   test.each<[string, string, string[]]>([
     [
