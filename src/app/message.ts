@@ -22,6 +22,8 @@ export interface Envelope {
   readonly receivedAt: number
   /** Whether MAIL said SMTPUTF8. */
   readonly smtputf8: boolean
+  /** The MTA that handed it over, for the Received line: what it calls itself, and its address if it has one. */
+  readonly mta?: { readonly name: string; readonly address?: string }
 }
 
 /** Where one recipient's copy goes. */

@@ -1,0 +1,175 @@
+/**
+ * The end of a message: asks the gate once more for each recipient, hands what is to be kept to its deliveries, and
+ * gives exactly one reply for each recipient, in order (RFC 2033 §4.2). Whatever fails here is temporary.
+ */
+import type { Gate } from '../app/gate.ts'
+import type { Log } from '../app/log.ts'
+import type { Delivery, DeliveryOutcome, DeliveryRecipient, Envelope } from '../app/message.ts'
+import type { Reply } from '../core/reply.ts'
+import type { ListAddress } from '../core/transaction.ts'
+import type { Verdict } from '../core/verdict.ts'
+import { authorshipOf } from './authorship.ts'
+import { readHeaderSection } from './header-section.ts'
+import { REPLIES, takenReply } from './replies.ts'
+import type { CompleteMail } from './session.ts'
+import type { Spool } from './spool.ts'
+import { type AcceptedAtRcpt, endOfMessageTransaction, fateOf } from './translate.ts'
+
+/** What became of recipients' copies since the front was made. */
+export interface LmtpCounts {
+  messages: number
+  delivered: number
+  held: number
+  discarded: number
+  refused: number
+  failed: number
+}
+
+export interface SettleParts {
+  readonly gate: Gate
+  readonly deliveryFor: (list: ListAddress) => Delivery
+  readonly log: Log
+  readonly counts: LmtpCounts
+}
+
+/** What became of one recipient's copy. */
+type Outcome =
+  | { readonly kind: 'refused'; readonly reply: Reply; readonly list: ListAddress | undefined }
+  | { readonly kind: 'discarded'; readonly list: ListAddress | undefined }
+  | { readonly kind: 'delivered' | 'held'; readonly list: ListAddress; readonly delivery: string }
+  | { readonly kind: 'failed'; readonly cause: unknown }
+
+/** One recipient's copy that is to be kept, and its place among all recipients. */
+interface Copy {
+  readonly place: number
+  readonly to: DeliveryRecipient
+}
+
+async function judge(
+  gate: Gate,
+  mail: CompleteMail,
+  spool: Spool,
+): Promise<readonly (readonly [AcceptedAtRcpt, Verdict])[]> {
+  const open = mail.recipients.some(({ verdict }) => verdict.kind === 'later')
+  const authorship = open ? authorshipOf(await readHeaderSection(spool)) : undefined
+  return Promise.all(
+    mail.recipients.map(async accepted => {
+      const tx = endOfMessageTransaction(mail, accepted, mail.size, authorship)
+      return [accepted, await gate.ask(tx, { queueId: mail.queueId })] as const
+    }),
+  )
+}
+
+async function deliverAll(
+  delivery: Delivery,
+  envelope: Envelope,
+  spool: Spool,
+  copies: readonly Copy[],
+): Promise<readonly DeliveryOutcome[]> {
+  const failed = (cause: unknown): readonly DeliveryOutcome[] => copies.map(() => ({ kind: 'failed', cause }))
+  try {
+    const recipients = copies.map(copy => copy.to)
+    const outcomes = await delivery.deliver(envelope, spool, recipients)
+    if (outcomes.length === copies.length) return outcomes
+    return failed(
+      new Error(`${delivery.name} told the fate of ${outcomes.length} copies of ${copies.length}`),
+    )
+  } catch (error) {
+    return failed(error)
+  }
+}
+
+async function outcomesOf(
+  parts: SettleParts,
+  envelope: Envelope,
+  mail: CompleteMail,
+  spool: Spool,
+): Promise<readonly Outcome[]> {
+  if (spool.failure !== undefined) {
+    return mail.recipients.map(() => ({ kind: 'failed', cause: spool.failure }))
+  }
+  const outcomes: Outcome[] = []
+  const copies = new Map<Delivery, Copy[]>()
+  for (const [place, [{ recipient, verdict }, atEnd]] of (await judge(parts.gate, mail, spool)).entries()) {
+    const fate = fateOf(verdict, atEnd)
+    const { list, service } = atEnd.list === undefined ? verdict : atEnd
+    if (fate.kind === 'refuse') outcomes[place] = { kind: 'refused', reply: fate.reply, list }
+    else if (fate.kind === 'drop') outcomes[place] = { kind: 'discarded', list }
+    else if (list === undefined) {
+      outcomes[place] = { kind: 'failed', cause: new Error(`${atEnd.rule} takes a post and names no list`) }
+    } else {
+      const delivery = parts.deliveryFor(list)
+      const copy = { place, to: { recipient, list, service, disposition: fate.disposition } }
+      copies.set(delivery, [...(copies.get(delivery) ?? []), copy])
+    }
+  }
+  await Promise.all(
+    [...copies].map(async ([delivery, batch]) => {
+      const delivered = await deliverAll(delivery, envelope, spool, batch)
+      for (const [index, { place, to }] of batch.entries()) {
+        const outcome = delivered[index]
+        const kind = to.disposition === 'hold' ? 'held' : 'delivered'
+        outcomes[place] =
+          outcome?.kind === 'delivered'
+            ? { kind, list: to.list, delivery: delivery.name }
+            : { kind: 'failed', cause: outcome?.cause }
+      }
+    }),
+  )
+  return outcomes
+}
+
+/** Storage that is full has a code of its own. */
+function failureReply(cause: unknown): Reply {
+  const code = (cause as { code?: unknown } | undefined)?.code
+  return code === 'ENOSPC' || code === 'EDQUOT' ? REPLIES.systemFull : REPLIES.ownFault
+}
+
+/** Notes what became of a copy, and says it to the MTA. */
+function report(
+  parts: SettleParts,
+  about: { readonly id: string; readonly recipient: string },
+  outcome: Outcome,
+): Reply {
+  parts.counts[outcome.kind]++
+  const { kind, ...details } = outcome
+  switch (outcome.kind) {
+    case 'refused': {
+      const { code, enhanced } = outcome.reply
+      parts.log.info('message refused', { ...about, list: outcome.list, reply: `${code} ${enhanced}` })
+      return outcome.reply
+    }
+    case 'failed':
+      parts.log.error('message not delivered', { ...about, cause: outcome.cause })
+      return failureReply(outcome.cause)
+    case 'discarded':
+    case 'delivered':
+    case 'held':
+      parts.log.info(`message ${kind}`, { ...about, ...details })
+      return takenReply(about.recipient, about.id, kind === 'held')
+  }
+}
+
+/** Settles a message that is whole and kept in the spool: one reply for each recipient, in order. Does not reject. */
+export async function settle(
+  parts: SettleParts,
+  envelope: Envelope,
+  mail: CompleteMail,
+  spool: Spool,
+): Promise<readonly Reply[]> {
+  parts.counts.messages++
+  let outcomes: readonly Outcome[]
+  try {
+    outcomes = await outcomesOf(parts, envelope, mail, spool)
+  } catch (cause) {
+    outcomes = mail.recipients.map(() => ({ kind: 'failed', cause }))
+  }
+  const about = { id: envelope.id, queueId: mail.queueId, sender: mail.sender.text, size: mail.size }
+  return mail.recipients.map(({ recipient }, place) =>
+    report(
+      parts,
+      { ...about, recipient: recipient.text },
+      outcomes[place] ?? { kind: 'failed', cause: undefined },
+    ),
+  )
+}

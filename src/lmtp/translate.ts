@@ -1,0 +1,179 @@
+/**
+ * Between LMTP and the law: a session's state becomes the transactions that the gate judges, and its verdicts become
+ * replies and, at the end of the message, each recipient's fate.
+ */
+import type { Address, ReversePath } from '../core/address.ts'
+import type { Reply } from '../core/reply.ts'
+import type {
+  Authorship,
+  Client,
+  DataTransaction,
+  EndOfMessageTransaction,
+  MailTransaction,
+  RcptTransaction,
+} from '../core/transaction.ts'
+import type { Verdict, VerdictKind } from '../core/verdict.ts'
+import { REPLIES } from './replies.ts'
+
+/** The phases that LMTP asks at. LHLO tells of the MTA, which is ours and is not judged. */
+export const ASKED_PHASES = ['MAIL', 'RCPT', 'DATA', 'END-OF-MESSAGE'] as const
+export type AskedPhase = (typeof ASKED_PHASES)[number]
+
+/**
+ * What becomes of a verdict. `go-on`: nothing is objected, the phase's own answer is given. `own-reply`: the verdict's
+ * reply is the answer. `not-ours`: a recipient that the mail server should not have sent here. `hold`, `drop`: the
+ * message is taken for this recipient, and kept for a moderator or not at all.
+ */
+export type Treatment = 'go-on' | 'own-reply' | 'not-ours' | 'hold' | 'drop'
+
+/**
+ * Every verdict at every phase. All seven can be said exactly: LMTP answers each recipient apart, and what it takes it
+ * keeps itself. The law gives no hold, discard or later before RCPT, and no later at the end.
+ */
+export const TREATMENTS: {
+  readonly [K in VerdictKind]: { readonly [P in AskedPhase]: Treatment }
+} = {
+  accept: { MAIL: 'go-on', RCPT: 'own-reply', DATA: 'go-on', 'END-OF-MESSAGE': 'go-on' },
+  hold: { MAIL: 'go-on', RCPT: 'own-reply', DATA: 'go-on', 'END-OF-MESSAGE': 'hold' },
+  discard: { MAIL: 'go-on', RCPT: 'own-reply', DATA: 'go-on', 'END-OF-MESSAGE': 'drop' },
+  later: { MAIL: 'go-on', RCPT: 'own-reply', DATA: 'go-on', 'END-OF-MESSAGE': 'hold' },
+  reject: { MAIL: 'own-reply', RCPT: 'own-reply', DATA: 'own-reply', 'END-OF-MESSAGE': 'own-reply' },
+  defer: { MAIL: 'own-reply', RCPT: 'own-reply', DATA: 'own-reply', 'END-OF-MESSAGE': 'own-reply' },
+  none: { MAIL: 'go-on', RCPT: 'not-ours', DATA: 'go-on', 'END-OF-MESSAGE': 'not-ours' },
+}
+
+/** The verdict that took a recipient in at RCPT. */
+export type AcceptingVerdict = Extract<Verdict, { kind: 'accept' | 'hold' | 'discard' | 'later' }>
+
+/** A recipient that RCPT took in, with the verdict that did. */
+export interface AcceptedAtRcpt {
+  readonly recipient: Address
+  readonly verdict: AcceptingVerdict
+}
+
+/** What a session knows of a message beside its bytes. */
+export interface Mail {
+  readonly client: Client
+  readonly sender: ReversePath
+  /** SIZE= of MAIL. */
+  readonly declaredSize: number | undefined
+  readonly recipients: readonly AcceptedAtRcpt[]
+}
+
+export function mailTransaction(client: Client, sender: ReversePath): MailTransaction {
+  return { phase: 'MAIL', front: 'lmtp', client, sender }
+}
+
+/** No `message`: posts are counted where the client is still there, not in the sink. */
+export function rcptTransaction(mail: Mail, recipient: Address): RcptTransaction {
+  const { client, sender, declaredSize } = mail
+  return {
+    phase: 'RCPT',
+    front: 'lmtp',
+    client,
+    sender,
+    recipient,
+    recipientsBefore: mail.recipients.length,
+    // SIZE=0 is said by clients that do not know.
+    ...(declaredSize !== undefined && declaredSize > 0 && { size: declaredSize }),
+  }
+}
+
+export function dataTransaction(mail: Mail): DataTransaction {
+  return {
+    phase: 'DATA',
+    front: 'lmtp',
+    client: mail.client,
+    sender: mail.sender,
+    recipients: mail.recipients.map(({ recipient, verdict }) => ({
+      recipient,
+      kind: verdict.service === undefined ? 'posting' : 'service',
+    })),
+  }
+}
+
+/** `authorship` is needed only where RCPT left the question to it. */
+export function endOfMessageTransaction(
+  mail: Mail,
+  { recipient, verdict }: AcceptedAtRcpt,
+  size: number,
+  authorship: Authorship | undefined,
+): EndOfMessageTransaction {
+  const settledAtRcpt = verdict.kind !== 'later'
+  return {
+    phase: 'END-OF-MESSAGE',
+    front: 'lmtp',
+    client: mail.client,
+    sender: mail.sender,
+    recipient,
+    size,
+    settledAtRcpt,
+    ...(!settledAtRcpt && authorship !== undefined && { authorship }),
+    afterAcceptance: true,
+  }
+}
+
+function notOurs(verdict: Verdict): Reply {
+  return verdict.reason === 'postmaster' ? REPLIES.postmaster : REPLIES.recipientElsewhere
+}
+
+/** The reply to MAIL, RCPT or DATA; `undefined` where nothing is objected and the phase's own answer is due. */
+export function replyTo(phase: Exclude<AskedPhase, 'END-OF-MESSAGE'>, verdict: Verdict): Reply | undefined {
+  const treatment = TREATMENTS[verdict.kind][phase]
+  if (treatment === 'not-ours') return notOurs(verdict)
+  return treatment === 'own-reply' && verdict.kind !== 'none' ? verdict.reply : undefined
+}
+
+/** Whether a recipient with this verdict at RCPT is taken in. */
+export function isAccepting(verdict: Verdict): verdict is AcceptingVerdict {
+  switch (verdict.kind) {
+    case 'accept':
+    case 'hold':
+    case 'discard':
+    case 'later':
+      return true
+    case 'reject':
+    case 'defer':
+    case 'none':
+      return false
+  }
+}
+
+/** What becomes of one recipient's copy. */
+export type Fate =
+  | { readonly kind: 'refuse'; readonly reply: Reply }
+  | { readonly kind: 'keep'; readonly disposition: 'deliver' | 'hold' }
+  | { readonly kind: 'drop' }
+
+const HOLD: Fate = { kind: 'keep', disposition: 'hold' }
+const DELIVER: Fate = { kind: 'keep', disposition: 'deliver' }
+const DROP: Fate = { kind: 'drop' }
+
+const FATE_AT_RCPT: { readonly [K in AcceptingVerdict['kind']]: Fate } = {
+  accept: DELIVER,
+  hold: HOLD,
+  discard: DROP,
+  // The end of the message settles what was left for later; if it has not, a moderator may.
+  later: HOLD,
+}
+
+/**
+ * The fate of a recipient, from the verdicts at RCPT and at the end of the message. Where the end of the message has
+ * nothing to object, RCPT's verdict stands.
+ */
+export function fateOf(atRcpt: AcceptingVerdict, atEnd: Verdict): Fate {
+  switch (TREATMENTS[atEnd.kind]['END-OF-MESSAGE']) {
+    case 'hold':
+      return HOLD
+    case 'drop':
+      return DROP
+    case 'not-ours':
+      return { kind: 'refuse', reply: notOurs(atEnd) }
+    case 'own-reply':
+      return { kind: 'refuse', reply: atEnd.kind === 'none' ? notOurs(atEnd) : atEnd.reply }
+    case 'go-on':
+      return atEnd.reason === 'nothing-to-object' || atEnd.reason === 'service-address'
+        ? FATE_AT_RCPT[atRcpt.kind]
+        : DELIVER
+  }
+}
