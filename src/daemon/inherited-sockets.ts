@@ -2,7 +2,9 @@
  * Sockets that systemd opens and hands over (sd_listen_fds(3)): the service needs no right to make them, and no
  * connection is refused while it restarts. `FileDescriptorName=` in the socket unit says which front a socket is for.
  */
+import { once } from 'node:events'
 import type { Server } from 'node:net'
+import { ListenError, type Listener } from './listen.ts'
 
 /** The names that are known. */
 export const SOCKET_NAMES = ['policy', 'lmtp'] as const
@@ -39,13 +41,23 @@ export function inheritedSockets(
   return { fds, strangers }
 }
 
-/** Takes connections from a socket that somebody else has opened; rejects with the system's error. */
-export async function adopt(server: Server, fd: number): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen({ fd }, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
+/** Takes connections from a socket that somebody else has opened. @throws ListenError */
+export async function adopt(server: Server, fd: number): Promise<Listener> {
+  try {
+    const listening = once(server, 'listening')
+    server.listen({ fd })
+    await listening
+  } catch (cause) {
+    throw new ListenError(`cannot listen on the socket that systemd handed over as fd ${fd}`, { cause })
+  }
+  const address = server.address()
+  const close = (): void => {
+    server.close()
+  }
+  if (address !== null && typeof address === 'object') {
+    return { endpoint: { kind: 'tcp', host: address.address, port: address.port }, close }
+  }
+  // Node does not know the path of a unix socket that it did not make, and then says that there is no address.
+  server.address = () => `fd ${fd}`
+  return { endpoint: undefined, close }
 }

@@ -25,9 +25,8 @@ export interface ListenOptions {
 
 /** A server that listens. */
 export interface Listener {
-  readonly key: string
-  /** With the port that the system chose, where it did. */
-  readonly endpoint: Endpoint
+  /** With the port that the system chose, where it did. Unknown of a unix socket that somebody else has opened. */
+  readonly endpoint: Endpoint | undefined
   /** Takes no more connections, at once; those that are there live on. Removes the file of a unix socket. */
   close(): void
 }
@@ -47,7 +46,11 @@ function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : 'UNKNOWN'
 }
 
-function cannotListen({ key, endpoint }: ListenOptions, cause: unknown): ListenError {
+/** What the system said, as an error for the operator. */
+export function listenError(
+  { key, endpoint }: Pick<ListenOptions, 'key' | 'endpoint'>,
+  cause: unknown,
+): ListenError {
   const noDirectory = endpoint.kind === 'unix' && fileAt(dirname(endpoint.path)) === undefined
   // Node calls a missing directory EACCES.
   const code = noDirectory ? 'ENOENT' : codeOf(cause)
@@ -117,15 +120,14 @@ function boundEndpoint(server: Server, endpoint: Endpoint): Endpoint {
 
 /** Listens. @throws ListenError */
 export async function listen(server: Server, options: ListenOptions): Promise<Listener> {
-  const { key, endpoint } = options
+  const { endpoint } = options
   try {
     if (endpoint.kind === 'unix') await listenOnUnix(server, endpoint.path, options)
     else await listening(server, () => server.listen({ host: endpoint.host, port: endpoint.port }))
   } catch (error) {
-    throw error instanceof ListenError ? error : cannotListen(options, error)
+    throw error instanceof ListenError ? error : listenError(options, error)
   }
   return {
-    key,
     endpoint: boundEndpoint(server, endpoint),
     close: () => {
       // Node removes the file of a unix socket before this returns.

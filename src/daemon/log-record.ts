@@ -54,6 +54,13 @@ function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)
 }
 
+/** Node gives an error without a message where a host name has several addresses and none answers. */
+function messageOf(error: Error): string {
+  return error.message === '' && error instanceof AggregateError
+    ? error.errors.map(String).join('; ')
+    : error.message
+}
+
 /** The chain of causes of what was thrown. Errors without a code are bugs, and come with their stack. */
 export function causesOf(thrown: unknown, options: { readonly stacks: boolean }): readonly CauseRecord[] {
   const causes: CauseRecord[] = []
@@ -64,7 +71,7 @@ export function causesOf(thrown: unknown, options: { readonly stacks: boolean })
     }
     const code = 'code' in next ? String(next.code) : undefined
     const stack = options.stacks && code === undefined ? next.stack : undefined
-    causes.push({ name: next.name, code, message: next.message, stack })
+    causes.push({ name: next.name, code, message: messageOf(next), stack })
     next = next.cause
   }
   return causes

@@ -36,7 +36,10 @@ function greeter(word: string): Server {
   return createServer(socket => socket.on('error', () => {}).end(word))
 }
 
-async function start(text: string, { word = 'hello', socketMode = 0o660 } = {}): Promise<Listener> {
+async function start(
+  text: string,
+  { word = 'hello', socketMode = 0o660 } = {},
+): Promise<Listener & { readonly endpoint: Endpoint }> {
   const endpoint = parseEndpoint(text)
   if (!endpoint.ok) throw new Error(endpoint.problem)
   const listener = await listen(greeter(word), {
@@ -45,7 +48,8 @@ async function start(text: string, { word = 'hello', socketMode = 0o660 } = {}):
     socketMode,
   })
   listeners.push(listener)
-  return listener
+  if (listener.endpoint === undefined) throw new Error('no endpoint')
+  return { ...listener, endpoint: listener.endpoint }
 }
 
 async function greetingOf(endpoint: Endpoint): Promise<string> {

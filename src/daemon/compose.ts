@@ -1,0 +1,145 @@
+/**
+ * The one place where adapters are made and put together. What depends on settings that may change while the daemon
+ * runs reads them when it needs them.
+ */
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Endpoint } from '../app/endpoint.ts'
+import type { FrontServer } from '../app/front.ts'
+import { Gate, type Recorder } from '../app/gate.ts'
+import type { Log } from '../app/log.ts'
+import type { Delivery } from '../app/message.ts'
+import type { Clock, Store } from '../app/ports.ts'
+import type { Config, DeliveryConfig } from '../config/config.ts'
+import type { Site } from '../core/facts.ts'
+import { createDiscardDelivery } from '../delivery/discard.ts'
+import { createMaildirDelivery } from '../delivery/maildir.ts'
+import { createLmtpFront } from '../lmtp/server.ts'
+import { createPolicyFront } from '../policy/server.ts'
+import type { TrialMta } from '../trial/mta.ts'
+
+/**
+ * Opens the store that the configuration names. Redis need not be there yet.
+ * @throws the embedded store's errors, whose messages are for the operator
+ */
+export async function openStore(config: Config): Promise<Store> {
+  const { store } = config
+  switch (store.kind) {
+    case 'embedded': {
+      const { openEmbeddedStore } = await import('../store/embedded.ts')
+      return openEmbeddedStore({ path: store.path })
+    }
+    case 'redis': {
+      const { openRedisStore } = await import('../store/redis.ts')
+      return openRedisStore({ ...store, password: store.password?.reveal() })
+    }
+  }
+}
+
+/** The settings in force. */
+export interface Settings {
+  config: Config
+}
+
+export interface ComposeParts {
+  readonly settings: Settings
+  readonly store: Store
+  readonly recorder: Recorder
+  readonly log: Log
+  readonly clock: Clock
+}
+
+/** The gate and its fronts, which do not listen yet. */
+export interface Composition {
+  readonly gate: Gate
+  readonly policy: FrontServer
+  readonly lmtp: FrontServer
+}
+
+function createDelivery(config: DeliveryConfig, hostname: string): Delivery {
+  switch (config.default) {
+    case 'maildir':
+      return createMaildirDelivery({ root: config.maildir.path, hostname })
+    case 'discard':
+      return createDiscardDelivery()
+  }
+}
+
+/** Gives the delivery that the settings name, made anew only after they have changed. */
+function currentDelivery(settings: Settings): () => Delivery {
+  let made: { readonly config: Config; readonly delivery: Delivery } | undefined
+  return () => {
+    const { config } = settings
+    if (made?.config !== config) {
+      made = { config, delivery: createDelivery(config.delivery, config.lmtp.hostname) }
+    }
+    return made.delivery
+  }
+}
+
+/** Puts the gate and the fronts together. */
+export function compose({ settings, store, recorder, log, clock }: ComposeParts): Composition {
+  const gate = new Gate({
+    store,
+    recorder,
+    clock,
+    get site(): Site {
+      return settings.config.site
+    },
+  })
+  const delivery = currentDelivery(settings)
+  return {
+    gate,
+    policy: createPolicyFront({
+      gate,
+      log,
+      clock,
+      get onStoreFailure() {
+        return settings.config.policy.onStoreFailure
+      },
+      get maxConnections() {
+        return settings.config.policy.maxConnections
+      },
+    }),
+    lmtp: createLmtpFront({
+      gate,
+      log,
+      clock,
+      deliveryFor: () => delivery(),
+      settings: {
+        spoolDirectory: join(tmpdir(), 'postern-spool'),
+        get hostname() {
+          return settings.config.lmtp.hostname
+        },
+        get maxSize() {
+          return settings.config.lmtp.maxSize
+        },
+        get maxRecipients() {
+          return settings.config.lmtp.maxRecipients
+        },
+        get maxConnections() {
+          return settings.config.lmtp.maxConnections
+        },
+        get idleTimeoutMs() {
+          return settings.config.lmtp.idleTimeoutMs
+        },
+        get allow() {
+          return settings.config.lmtp.allow
+        },
+        get xforward() {
+          return settings.config.lmtp.xforward
+        },
+      },
+    }),
+  }
+}
+
+/** Starts the trial MTA in front of fronts that listen. @throws the system's error if it cannot listen */
+export async function startTrial(
+  config: Config,
+  fronts: { readonly policy: Endpoint; readonly lmtp: Endpoint },
+  log: Log,
+): Promise<TrialMta> {
+  const { startTrialMta } = await import('../trial/mta.ts')
+  return startTrialMta({ ...fronts, listen: config.trial.listen, hostname: config.lmtp.hostname, log })
+}

@@ -1,0 +1,133 @@
+/**
+ * The running daemon: everything started or nothing, reloaded as a whole, and ended in order.
+ */
+import type { Endpoint } from '../app/endpoint.ts'
+import type { FrontServer } from '../app/front.ts'
+import type { Store } from '../app/ports.ts'
+import type { Config } from '../config/config.ts'
+import type { TrialMta } from '../trial/mta.ts'
+import { type Composition, compose, type Settings, startTrial } from './compose.ts'
+import { adopt, type InheritedSockets, SOCKET_NAMES, type SocketName } from './inherited-sockets.ts'
+import { ListenError, type Listener, listen, listenError } from './listen.ts'
+import type { DaemonLog } from './log.ts'
+import type { DaemonRecorder } from './recorder.ts'
+import { transition } from './reload.ts'
+
+export interface DaemonParts {
+  readonly config: Config
+  readonly store: Store
+  readonly recorder: DaemonRecorder
+  readonly log: DaemonLog
+  readonly inherited: InheritedSockets
+}
+
+/** A place where something of the daemon's listens. */
+export interface ListeningFront {
+  readonly front: SocketName | 'trial'
+  /** Unknown of a unix socket that systemd handed over. */
+  readonly endpoint: Endpoint | undefined
+}
+
+/** How long work under way may take when the daemon ends, in milliseconds: within the 30 s of the systemd unit. */
+const GRACE_MS = 20_000
+
+export class Daemon {
+  readonly #parts: DaemonParts
+  readonly #settings: Settings
+  readonly #fronts: Composition
+  readonly #listeners = new Map<Listener, SocketName>()
+  #trial: TrialMta | undefined
+
+  private constructor(parts: DaemonParts) {
+    this.#parts = parts
+    this.#settings = { config: parts.config }
+    const { store, recorder, log } = parts
+    this.#fronts = compose({ settings: this.#settings, store, recorder, log, clock: Date.now })
+  }
+
+  /** Starts everything, or rejects with nothing started. @throws ListenError */
+  static async start(parts: DaemonParts): Promise<Daemon> {
+    const daemon = new Daemon(parts)
+    try {
+      for (const name of SOCKET_NAMES) await daemon.#listen(name)
+      if (parts.config.trial.enabled) await daemon.#startTrial()
+    } catch (error) {
+      daemon.closeListeners()
+      throw error
+    }
+    return daemon
+  }
+
+  /** What listens where. */
+  get listening(): readonly ListeningFront[] {
+    const fronts: ListeningFront[] = [...this.#listeners].map(([{ endpoint }, front]) => ({
+      front,
+      endpoint,
+    }))
+    return this.#trial === undefined
+      ? fronts
+      : [...fronts, { front: 'trial', endpoint: this.#trial.endpoint }]
+  }
+
+  /**
+   * Goes over to another configuration; connections live on. Returns the keys that have changed and need a restart.
+   * Throws, and changes nothing, if the log cannot go over.
+   */
+  reload(next: Config): readonly string[] {
+    const { config, needRestart } = transition(this.#settings.config, next)
+    this.#parts.log.configure(config.log)
+    this.#settings.config = config
+    return needRestart
+  }
+
+  /** Takes no more connections, at once. Removes the files of unix sockets. */
+  closeListeners(): void {
+    for (const listener of this.#listeners.keys()) listener.close()
+    this.#listeners.clear()
+  }
+
+  /** Ends: no more connections; work under way is finished, within limits. */
+  async stop(): Promise<void> {
+    // The trial MTA still needs the fronts for what it is at.
+    await this.#trial?.close()
+    this.closeListeners()
+    await Promise.all([this.#fronts.policy.drain(GRACE_MS), this.#fronts.lmtp.drain(GRACE_MS)])
+  }
+
+  async #listen(name: SocketName): Promise<void> {
+    const front = this.#fronts[name]
+    const { listen: endpoints, socketMode } = this.#parts.config[name]
+    const fds = this.#parts.inherited.fds[name]
+    // Sockets that systemd hands over take the place of the configured ones.
+    for (const fd of fds) this.#listeners.set(await adopt(this.#newServer(front), fd), name)
+    if (fds.length > 0) return
+    for (const [index, endpoint] of endpoints.entries()) {
+      const server = this.#newServer(front)
+      const key = `${name}.listen[${index}]`
+      this.#listeners.set(await listen(server, { key, endpoint, socketMode }), name)
+    }
+  }
+
+  #newServer(front: FrontServer) {
+    return front
+      .newServer()
+      .on('error', cause => this.#parts.log.error('listener failed', { front: front.front, cause }))
+  }
+
+  async #startTrial(): Promise<void> {
+    const { config, log } = this.#parts
+    const key = 'trial.listen'
+    const [policy, lmtp] = SOCKET_NAMES.map(
+      name =>
+        this.listening.find(({ front, endpoint }) => front === name && endpoint !== undefined)?.endpoint,
+    )
+    if (policy === undefined || lmtp === undefined) {
+      throw new ListenError(`${key}: the trial MTA cannot reach the unix sockets that systemd hands over`)
+    }
+    try {
+      this.#trial = await startTrial(config, { policy, lmtp }, log)
+    } catch (cause) {
+      throw listenError({ key, endpoint: config.trial.listen }, cause)
+    }
+  }
+}

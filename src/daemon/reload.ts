@@ -1,0 +1,48 @@
+/**
+ * Going over to another configuration without stopping: what can change at once, and what has to wait for a restart.
+ */
+import type { Config, StoreConfig } from '../config/config.ts'
+
+/** A part of the configuration that is used at the start only, by its key. */
+interface FixedPart {
+  readonly key: string
+  readonly of: (config: Config) => unknown
+}
+
+function storeIdentity(store: StoreConfig): unknown {
+  return store.kind === 'redis' ? { ...store, password: store.password?.reveal() } : store
+}
+
+const FIXED: readonly FixedPart[] = [
+  { key: 'policy.listen', of: config => config.policy.listen },
+  { key: 'policy.socket_mode', of: config => config.policy.socketMode },
+  { key: 'lmtp.listen', of: config => config.lmtp.listen },
+  { key: 'lmtp.socket_mode', of: config => config.lmtp.socketMode },
+  { key: 'store and redis', of: config => storeIdentity(config.store) },
+  { key: 'trial', of: config => config.trial },
+]
+
+/** What becomes of a new configuration. */
+export interface Transition {
+  /** The new configuration, with the old values where a restart is needed. */
+  readonly config: Config
+  /** The keys that have changed and need a restart. */
+  readonly needRestart: readonly string[]
+}
+
+/** Plans the way from the configuration in force to the one that was just read. */
+export function transition(old: Config, next: Config): Transition {
+  const { policy, lmtp } = old
+  return {
+    config: Object.freeze({
+      ...next,
+      store: old.store,
+      trial: old.trial,
+      policy: Object.freeze({ ...next.policy, listen: policy.listen, socketMode: policy.socketMode }),
+      lmtp: Object.freeze({ ...next.lmtp, listen: lmtp.listen, socketMode: lmtp.socketMode }),
+    }),
+    needRestart: FIXED.filter(({ of }) => JSON.stringify(of(old)) !== JSON.stringify(of(next))).map(
+      ({ key }) => key,
+    ),
+  }
+}

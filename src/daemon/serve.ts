@@ -1,0 +1,194 @@
+/**
+ * `postern serve`: from a checked configuration to the exit code. Says on standard error what happens; standard output stays
+ * empty.
+ */
+import { readFileSync } from 'node:fs'
+import { formatEndpoint } from '../app/endpoint.ts'
+import { type Store, StoreUnavailable } from '../app/ports.ts'
+import type { Config } from '../config/config.ts'
+import { loadConfig } from '../config/load.ts'
+import { formatProblem } from '../config/problems.ts'
+import { openStore } from './compose.ts'
+import { Daemon } from './daemon.ts'
+import { firstSteps } from './first-steps.ts'
+import { inheritedSockets } from './inherited-sockets.ts'
+import { ListenError } from './listen.ts'
+import { DaemonLog, readsJournal } from './log.ts'
+import { notify } from './notify.ts'
+import { DaemonRecorder } from './recorder.ts'
+import { onSignals } from './signals.ts'
+
+/** Exit codes of sysexits(3). */
+const EXIT = { ok: 0, unavailable: 69, config: 78 } as const
+export type ServeExitCode = (typeof EXIT)[keyof typeof EXIT]
+
+/** Where and how the program was started. */
+export interface ServeContext {
+  readonly cwd: string
+  readonly env: NodeJS.ProcessEnv
+  /** The script, as in `process.argv[1]`. */
+  readonly script: string
+}
+
+/** What the daemon stands on. */
+interface Ground extends ServeContext {
+  readonly config: Config
+  readonly log: DaemonLog
+  readonly store: Store
+  readonly recorder: DaemonRecorder
+}
+
+function say(text: string): void {
+  process.stderr.write(text)
+}
+
+function version(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
+  return String((manifest as { version?: unknown }).version)
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** Whether the store is there. @throws the store's error if it is one that never can be used */
+async function lookAtStore({ store, recorder }: Ground): Promise<void> {
+  try {
+    await store.check()
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error
+    recorder.storeState('down', error)
+  }
+}
+
+function announce(daemon: Daemon, { config, log, store, cwd, env, script }: Ground): void {
+  const { listening } = daemon
+  log.info('started', { version: version(), config: config.file ?? 'none', store: store.description })
+  for (const { front, endpoint } of listening) {
+    log.info('listening', {
+      front,
+      endpoint: endpoint === undefined ? 'handed over' : formatEndpoint(endpoint),
+    })
+  }
+  log.flush()
+  if (config.file === undefined && config.log.format === 'text' && !readsJournal(env)) {
+    const trial = listening.find(({ front }) => front === 'trial')?.endpoint
+    say(firstSteps({ script, cwd, env }, trial))
+  }
+}
+
+function reload(daemon: Daemon, { config, log, cwd, env }: Ground): void {
+  const result = loadConfig({ file: config.file, cwd, env })
+  if (!result.ok) {
+    for (const problem of result.problems) log.error('configuration error', { at: formatProblem(problem) })
+    log.error('configuration not reloaded; the old one stays in force')
+    return
+  }
+  try {
+    const needRestart = daemon.reload(result.value)
+    logWarnings(result.value, log)
+    for (const key of needRestart) log.warn('changed setting needs a restart; the old value stays', { key })
+    log.info('configuration reloaded', { config: result.value.file ?? 'none' })
+  } catch (cause) {
+    log.error('configuration not reloaded; the old one stays in force', { cause })
+  }
+}
+
+function logWarnings({ warnings }: Config, log: DaemonLog): void {
+  for (const warning of warnings) log.warn('configuration warning', { at: formatProblem(warning) })
+}
+
+function logCounts({ log, recorder }: Ground): void {
+  for (const { verdict, reason, count } of recorder.counts())
+    log.info('decisions', { verdict, reason, count })
+  log.info('stopped')
+  log.flush()
+}
+
+/** Sees to it that, however the process exits, its unix sockets go and its log is whole. */
+function onExit(daemon: Daemon, { log }: Ground): () => void {
+  const leave = (): void => {
+    daemon.closeListeners()
+    log.flush()
+  }
+  process.on('exit', leave)
+  return () => process.off('exit', leave)
+}
+
+/** Acts on signals until they are ignored. `stopped` is the signal that ends the daemon. */
+function signals(daemon: Daemon, ground: Ground) {
+  let stop: (signal: NodeJS.Signals) => void = () => {}
+  const stopped = new Promise<NodeJS.Signals>(resolve => {
+    stop = resolve
+  })
+  const ignore = onSignals({
+    stop,
+    reload: () => reload(daemon, ground),
+    exit: code => process.exit(code),
+    crashed: cause => ground.log.error('unexpected failure', { cause }),
+  })
+  return { stopped, ignore }
+}
+
+async function startDaemon(ground: Ground): Promise<Daemon | undefined> {
+  const { env, log } = ground
+  const inherited = inheritedSockets(env, process.pid)
+  for (const name of inherited.strangers) log.warn('socket from systemd not used: unknown name', { name })
+  try {
+    return await Daemon.start({ ...ground, inherited })
+  } catch (error) {
+    if (!(error instanceof ListenError)) throw error
+    log.flush()
+    say(`postern: ${error.message}\n`)
+    return undefined
+  }
+}
+
+async function run(daemon: Daemon, ground: Ground): Promise<void> {
+  const { env, log } = ground
+  const release = onExit(daemon, ground)
+  const { stopped, ignore } = signals(daemon, ground)
+  try {
+    await lookAtStore(ground)
+    announce(daemon, ground)
+    notify(env, log, { state: 'ready', status: 'serving' })
+    log.info('stopping', { signal: await stopped })
+    log.flush()
+    notify(env, log, { state: 'stopping', status: 'finishing work under way' })
+  } finally {
+    await daemon.stop()
+    ignore()
+    release()
+  }
+}
+
+/**
+ * Serves until a signal ends it, and resolves with the exit code.
+ * @throws the store's errors if it can never be used as it is: StoreUnusable, StoreSchemaError
+ */
+export async function serve(config: Config, context: ServeContext): Promise<ServeExitCode> {
+  // Nobody reads the log any more; mail goes on.
+  process.stderr.on('error', () => {})
+  let log: DaemonLog
+  try {
+    const journal = readsJournal(context.env)
+    log = new DaemonLog(config.log, { target: process.stderr, journal, clock: Date.now })
+  } catch (error) {
+    say(`postern: log.key_file: ${messageOf(error)}\n`)
+    return EXIT.config
+  }
+  logWarnings(config, log)
+  const store = await openStore(config)
+  try {
+    const recorder = new DaemonRecorder({ log, clock: Date.now, store: store.description })
+    const ground = { ...context, config, log, store, recorder }
+    const daemon = await startDaemon(ground)
+    if (daemon === undefined) return EXIT.unavailable
+    await run(daemon, ground)
+    logCounts(ground)
+    return EXIT.ok
+  } finally {
+    log.flush()
+    await store.close()
+  }
+}
