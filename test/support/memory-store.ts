@@ -27,6 +27,7 @@ interface StoredList {
   settings: ListSettings
   people: Map<Who, Person>
   bans: Set<Who>
+  posts: Map<Who, { readonly until: number; readonly messages: Set<string> }>
 }
 
 function addTo<T>(set: Set<T>, entry: T): Change {
@@ -39,6 +40,11 @@ function found<T>(keys: readonly T[], set: ReadonlySet<T>): Set<T> {
   return new Set(keys.filter(key => set.has(key)))
 }
 
+/** The order in which the real stores list: that of the names' bytes in UTF-8. */
+function byBytes(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b))
+}
+
 export class MemoryStore implements Store {
   readonly description = 'memory'
   readonly #domains = new Map<Domain, ListDomain>()
@@ -46,7 +52,6 @@ export class MemoryStore implements Store {
   readonly #bans = new Set<Who>()
   readonly #forbidden = new Set<Who>()
   readonly #mtas = { known: new Set<MtaKey>(), refused: new Set<MtaKey>() }
-  readonly #posts = new Map<string, { until: number; messages: Set<string> }>()
   readonly #now: () => number
 
   constructor(now: () => number = Date.now) {
@@ -68,7 +73,9 @@ export class MemoryStore implements Store {
           return person === undefined ? [] : [[key, parsed(person)] as const]
         }),
       )
-      const counted = this.#counted(address, query.sender[0])
+      const [sender] = query.sender
+      const asked = sender !== undefined && query.message !== undefined
+      const counted = asked ? this.#counted(list, sender) : new Set<string>()
       lists.set(address, {
         address,
         settings: parsed(list.settings),
@@ -80,10 +87,11 @@ export class MemoryStore implements Store {
         },
       })
     }
+    const mtas = [...query.provenMtas, ...query.claimedMtas]
     return {
-      knownMtasKept: this.#mtas.known.size > 0,
+      knownMtasKept: mtas.length > 0 && this.#mtas.known.size > 0,
       knownMta: query.provenMtas.find(key => this.#mtas.known.has(key)),
-      refusedMta: [...query.provenMtas, ...query.claimedMtas].find(key => this.#mtas.refused.has(key)),
+      refusedMta: mtas.find(key => this.#mtas.refused.has(key)),
       forbidden: found(query.sender, this.#forbidden),
       siteBans: found(keys, this.#bans),
       domain: query.domain === undefined ? undefined : this.#domains.get(query.domain),
@@ -91,16 +99,16 @@ export class MemoryStore implements Store {
     }
   }
 
-  #counted(list: ListAddress, sender: Who | undefined): Set<string> {
-    const period = this.#posts.get(`${list} ${sender}`)
+  #counted(list: StoredList, sender: Who): Set<string> {
+    const period = list.posts.get(sender)
     return period === undefined || period.until <= this.#now() ? new Set() : period.messages
   }
 
-  async countPost({ list, sender, message, posts, seconds }: CountedPost): Promise<void> {
+  async countPost({ list: address, sender, message, posts, seconds }: CountedPost): Promise<void> {
+    const list = this.#lists.get(address)
+    if (list === undefined) return
     const messages = this.#counted(list, sender)
-    if (messages.size === 0) {
-      this.#posts.set(`${list} ${sender}`, { until: this.#now() + seconds * 1000, messages })
-    }
+    if (messages.size === 0) list.posts.set(sender, { until: this.#now() + seconds * 1000, messages })
     if (messages.size < posts) messages.add(message)
   }
 
@@ -126,7 +134,7 @@ export class MemoryStore implements Store {
   }
   async createList(address: ListAddress, settings: ListSettings): Promise<'added' | 'unchanged'> {
     if (this.#lists.has(address)) return 'unchanged'
-    this.#lists.set(address, { settings, people: new Map(), bans: new Set() })
+    this.#lists.set(address, { settings, people: new Map(), bans: new Set(), posts: new Map() })
     return 'added'
   }
   async updateList(address: ListAddress, change: Partial<ListSettings>): Promise<ListSettings | undefined> {
@@ -136,11 +144,10 @@ export class MemoryStore implements Store {
     return list.settings
   }
   async removeList(address: ListAddress): Promise<boolean> {
-    for (const key of this.#posts.keys()) if (key.startsWith(`${address} `)) this.#posts.delete(key)
     return this.#lists.delete(address)
   }
   async *lists(domain?: Domain): AsyncIterable<ListRecord> {
-    for (const address of [...this.#lists.keys()].sort()) {
+    for (const address of [...this.#lists.keys()].sort(byBytes)) {
       const list = this.#lists.get(address)
       if (list === undefined || (domain !== undefined && !address.endsWith(`@${domain}`))) continue
       yield { address, settings: parsed(list.settings) }
@@ -164,7 +171,8 @@ export class MemoryStore implements Store {
     people: Map<Who, Person>,
     dryRun: boolean,
   ): PeopleChange {
-    const before = this.#lists.get(address)?.people ?? new Map<Who, Person>()
+    const old = this.#lists.get(address)
+    const before = old?.people ?? new Map<Who, Person>()
     let added = 0
     let changed = 0
     for (const [who, person] of people) {
@@ -178,6 +186,7 @@ export class MemoryStore implements Store {
         settings: list.settings,
         people: new Map(people),
         bans: new Set(list.bans),
+        posts: old?.posts ?? new Map(),
       })
     }
     return { added, changed, removed: before.size - kept, unchanged: kept - changed }

@@ -1,0 +1,53 @@
+/**
+ * The tables of the embedded store. What belongs to a list stands under a number, its group, that the list's row names;
+ * a number is never used twice, so that what nobody names any more can be swept away at leisure.
+ */
+import type { Database } from 'lmdb'
+
+/** A list as it is stored: its settings' texts, and the groups that hold what belongs to it. */
+export interface ListRow {
+  readonly settings: Readonly<Record<string, string>>
+  readonly people: number
+  readonly bans: number
+  readonly posts: number
+}
+
+/** A sender's current period on a list. */
+export interface WindowRow {
+  /** The group that holds its messages. */
+  readonly group: number
+  /** Milliseconds since the epoch. */
+  readonly until: number
+  readonly made: number
+}
+
+/** What a group that nobody refers to any more has held, so that all of it is found and removed. */
+export type Garbage = 'entries' | 'windows'
+
+export interface Tables {
+  /** `schema`, `next-group`. */
+  readonly meta: Database<number, string>
+  readonly lists: Database<ListRow, string>
+  readonly entries: Database<string, [group: number, name: string]>
+  /** How many entries a group has. */
+  readonly counts: Database<number, number>
+  /** By the list's posts group and the sender. */
+  readonly windows: Database<WindowRow, [group: number, sender: string]>
+  /** Windows by the time at which they end; the value is the window's key. */
+  readonly expiring: Database<[group: number, sender: string], [until: number, group: number]>
+  /** Groups being written aside, and until when (milliseconds since the epoch) they are kept. */
+  readonly staging: Database<number, number>
+  readonly garbage: Database<Garbage, number>
+}
+
+/** Their names. */
+export const TABLE_NAMES = [
+  'meta',
+  'lists',
+  'entries',
+  'counts',
+  'windows',
+  'expiring',
+  'staging',
+  'garbage',
+] as const satisfies readonly (keyof Tables)[]
