@@ -1,0 +1,82 @@
+/** One run of a command: its world, its configuration and store once they are wanted, and how it ends. */
+
+import { isMalformed, type Outcome, type Problem } from '../app/administration/problem.ts'
+import { Administration } from '../app/administration.ts'
+import type { Store } from '../app/ports.ts'
+import type { Config } from '../config/config.ts'
+import { adviceFor } from './advice.ts'
+import { EXIT, type ExitStatus, Failure } from './exit.ts'
+import type { World } from './world.ts'
+
+export class Session {
+  readonly world: World
+  /** The configuration file that was named. */
+  configFile: string | undefined
+  /** How the command ends if nothing is thrown. */
+  status: ExitStatus = EXIT.ok
+  #config: Config | undefined
+  #store: Store | undefined
+
+  constructor(world: World) {
+    this.world = world
+  }
+
+  /**
+   * The configuration.
+   * @throws Failure with every problem in it
+   */
+  async config(): Promise<Config> {
+    if (this.#config !== undefined) return this.#config
+    const { formatProblem } = await import('../config/problems.ts')
+    const result = await this.world.loadConfig(this.configFile)
+    if (!result.ok) {
+      throw new Failure(EXIT.configuration, 'the configuration cannot be used', {
+        details: result.problems.map(formatProblem),
+      })
+    }
+    this.#config = result.value
+    return result.value
+  }
+
+  /** The store, open and seen to be usable. */
+  async store(): Promise<Store> {
+    if (this.#store !== undefined) return this.#store
+    const config = await this.config()
+    this.#store = await this.world.openStore(config)
+    await this.#store.check()
+    return this.#store
+  }
+
+  async administration(): Promise<Administration> {
+    return new Administration(await this.store())
+  }
+
+  /** The value of an outcome. @throws Failure */
+  value<T>(outcome: Outcome<T>): T {
+    if (outcome.ok) return outcome.value
+    const { problem } = outcome
+    const status = isMalformed(problem) ? EXIT.usage : EXIT.refused
+    const advice = adviceFor(problem.code)
+    throw new Failure(status, problem.sentence, advice === undefined ? {} : { advice })
+  }
+
+  /** Tells that one of several things could not be done, and goes on. */
+  async refuse(problem: Problem): Promise<void> {
+    this.status = EXIT.refused
+    await this.say(problem.sentence)
+  }
+
+  /** Says something to whoever typed the command. */
+  say(sentence: string): Promise<void> {
+    return this.world.stderr.line(sentence)
+  }
+
+  warn(sentence: string): Promise<void> {
+    const { stderr } = this.world
+    return stderr.line(`${stderr.styled('yellow', 'warning:')} ${sentence}`)
+  }
+
+  async close(): Promise<void> {
+    await this.#store?.close()
+  }
+}

@@ -1,0 +1,25 @@
+/**
+ * What the command line is given by whoever starts it: streams, the time, and the parts of the program that open
+ * things. Tests give it others.
+ */
+import type { Clock, Store } from '../app/ports.ts'
+import type { Config } from '../config/config.ts'
+import type { ConfigResult } from '../config/load.ts'
+import type { ExitStatus } from './exit.ts'
+import type { Output } from './output.ts'
+
+export interface World {
+  readonly stdin: AsyncIterable<Uint8Array>
+  /** Data. */
+  readonly stdout: Output
+  /** Talk. */
+  readonly stderr: Output
+  readonly clock: Clock
+  readonly version: string
+  loadConfig(file: string | undefined): Promise<ConfigResult>
+  openStore(config: Config): Promise<Store>
+  /** Runs the daemon until it ends, and gives its exit status. */
+  serve(config: Config): Promise<ExitStatus>
+  /** From the first call on, an interrupt does not end the program but this signal says so. */
+  interruption(): AbortSignal
+}
