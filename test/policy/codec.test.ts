@@ -15,7 +15,10 @@ function read(chunks: readonly Buffer[], limits: RequestLimits = REQUEST_LIMITS)
     reader.feed(chunk)
     for (let next = reader.next(); next !== undefined; next = reader.next()) {
       if (next.kind === 'violation') return [...found, next.fault]
-      found.push([...next.attributes()])
+      const attributes = next.attributes()
+      const differs = ATTRIBUTE_NAMES.find(name => next.get(name) !== attributes.get(name))
+      if (differs !== undefined) throw new Error(`${differs} is not what was sent`)
+      found.push([...attributes])
     }
   }
   return found

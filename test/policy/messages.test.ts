@@ -107,6 +107,7 @@ describe('a message', () => {
     messages.judged(key('1'), a, ACCEPTED)
     messages.judged(key('1'), a, REFUSED)
     expect(kept(messages, '1')).toEqual([])
+    expect(messages.size.recipients).toBe(0)
     expect(messages.of(key('1')).before(b.key)).toBe(0)
     messages.judged(key('1'), b, ACCEPTED)
     messages.judged(key('1'), a, ACCEPTED)

@@ -194,6 +194,7 @@ describe('bounds', () => {
     await settle()
     vi.advanceTimersByTime(POLICY_LIMITS.answerTime - 1)
     expect([gate.asked, server.problems()]).toEqual([asked, []])
+    expect(client.socket.bytesWritten - client.socket.writableLength).toBeLessThan(block.length * 300)
     vi.advanceTimersByTime(1)
     await new Promise(resolve => client.socket.once('close', resolve))
     expect(server.problems()).toEqual(['it does not take its answers'])

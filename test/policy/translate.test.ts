@@ -216,6 +216,17 @@ describe('the question', () => {
       { ...base, phase: 'DATA', sender, recipients: [team, owner] },
     ],
     [
+      'END-OF-MESSAGE, a recipient that is not the only one',
+      {
+        protocol_state: 'END-OF-MESSAGE',
+        ...mail,
+        recipient: 'team@lists.example.org',
+        recipient_count: '2',
+      },
+      collected(team, owner),
+      { ...base, phase: 'DATA', sender, recipients: undefined },
+    ],
+    [
       'END-OF-MESSAGE, recipients not known',
       { protocol_state: 'END-OF-MESSAGE', ...mail, recipient_count: '2', size: '21' },
       NOTHING_COLLECTED,
