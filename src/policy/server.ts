@@ -29,10 +29,10 @@ export const POLICY_LIMITS: PolicyLimits = {
 }
 
 /** What the front is made of. */
-export interface PolicyFrontParts extends Omit<SessionParts, 'messages'> {
+export interface PolicyFrontParts extends SessionParts {
   readonly log: Log
   readonly clock?: Clock
-  /** Over all servers of the front. */
+  /** Over all servers of the front. Looked at for each new connection. */
   readonly maxConnections: number
   readonly limits?: Partial<PolicyLimits>
 }
@@ -65,10 +65,12 @@ class PolicyFront implements FrontServer {
       socket.destroy()
       return
     }
-    const { gate, onStoreFailure, log } = this.#parts
-    const session = new PolicySession({ gate, onStoreFailure, messages: this.#messages })
-    const client = clientName(socket, server)
-    const connection = new Connection(socket, { session, log, limits: this.#limits, client })
+    const connection = new Connection(socket, {
+      session: new PolicySession(this.#parts, this.#messages),
+      log: this.#parts.log,
+      limits: this.#limits,
+      client: clientName(socket, server),
+    })
     this.#connections.add(connection)
     socket.on('close', () => {
       this.#connections.delete(connection)

@@ -15,22 +15,24 @@ export type OnStoreFailure = 'defer' | 'pass' | 'disconnect'
 
 export interface SessionParts {
   readonly gate: Pick<Gate, 'ask'>
-  /** The messages of all sessions. */
-  readonly messages: Messages
+  /** Looked at each time it is needed: a site may change its mind while connections live on. */
   readonly onStoreFailure: OnStoreFailure
 }
 
 export class PolicySession {
   readonly #parts: SessionParts
+  /** Those of all sessions. */
+  readonly #messages: Messages
   #message: MessageKey | undefined
 
-  constructor(parts: SessionParts) {
+  constructor(parts: SessionParts, messages: Messages) {
     this.#parts = parts
+    this.#messages = messages
   }
 
   /** Answers a request; `undefined` if it is to be left unanswered and the connection closed. */
   answer(request: Attributes): PromiseOr<Action | undefined> {
-    const { gate, messages } = this.#parts
+    const messages = this.#messages
     const message = messageKey(request.get('instance'), request.get('client_address'))
     if (message !== undefined && message !== this.#message) {
       // SMTPD_POLICY_README: another instance on the same connection says that the message before is over.
@@ -39,20 +41,19 @@ export class PolicySession {
     }
     const tx = transactionOf(request, messages.of(message))
     if (tx === undefined) return DUNNO
-    const verdict = gate.ask(tx, { queueId: request.get('queue_id') || undefined })
+    const verdict = this.#parts.gate.ask(tx, { queueId: request.get('queue_id') || undefined })
     return verdict instanceof Promise
       ? verdict.then(settled => this.#settle(tx, message, settled))
       : this.#settle(tx, message, verdict)
   }
 
   #settle(tx: Transaction, message: MessageKey | undefined, verdict: Verdict): Action | undefined {
-    if (isOwnFault(verdict) && this.#parts.onStoreFailure !== 'defer') {
+    const { onStoreFailure } = this.#parts
+    if (isOwnFault(verdict) && onStoreFailure !== 'defer') {
       // A recipient that is let pass unjudged is not collected: at DATA the count then tells that one is unknown.
-      return this.#parts.onStoreFailure === 'pass' ? DUNNO : undefined
+      return onStoreFailure === 'pass' ? DUNNO : undefined
     }
-    if (tx.phase === 'RCPT' && message !== undefined) {
-      this.#parts.messages.judged(message, tx.recipient, verdict)
-    }
+    if (tx.phase === 'RCPT' && message !== undefined) this.#messages.judged(message, tx.recipient, verdict)
     return actionOf(verdict)
   }
 }

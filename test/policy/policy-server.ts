@@ -38,6 +38,8 @@ export function gateOf(store: FactsStore, site: Site = INITIAL_SITE): Gate {
 
 export interface RunningPolicy {
   readonly front: FrontServer
+  /** What the front was made of; may be changed. */
+  readonly parts: { -readonly [K in keyof PolicyFrontParts]: PolicyFrontParts[K] }
   readonly lines: readonly LogLine[]
   /** What the log says of clients that were disconnected, in order. */
   problems(): readonly unknown[]
@@ -53,7 +55,8 @@ export async function startPolicy(
   parts: Partial<PolicyFrontParts> & Pick<PolicyFrontParts, 'gate'>,
 ): Promise<RunningPolicy> {
   const { log, lines } = keptLog()
-  const front = createPolicyFront({ log, onStoreFailure: 'defer', maxConnections: 100, ...parts })
+  const own: RunningPolicy['parts'] = { log, onStoreFailure: 'defer', maxConnections: 100, ...parts }
+  const front = createPolicyFront(own)
   const server = front.newServer()
   const folder = await mkdtemp(join(tmpdir(), 'policy-'))
   server.listen(transport === 'unix' ? { path: join(folder, 'socket') } : { host: '127.0.0.1', port: 0 })
@@ -62,6 +65,7 @@ export async function startPolicy(
   const options = connectOptions(server)
   return {
     front,
+    parts: own,
     lines,
     problems: () => lines.filter(line => line.level === 'warn').map(line => line.fields['problem']),
     connect: async () => {

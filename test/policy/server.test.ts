@@ -14,7 +14,7 @@ import {
   type Transport,
 } from './policy-server.ts'
 import { NO_OBJECTION, postfix37, rcpt, request, STRANGER_REFUSED } from './requests.ts'
-import { late, storeOf } from './stores.ts'
+import { away, late, storeOf } from './stores.ts'
 
 const TRANSPORTS: readonly Transport[] = ['tcp', 'unix']
 const MEMBER = { sender: 'alice@example.net' }
@@ -305,6 +305,16 @@ describe('bounds', () => {
     expect(server.lines.map(({ level, message, fields }) => [level, message, String(fields.cause)])).toEqual([
       ['error', 'policy request failed', 'Error: a bug'],
     ])
+  })
+
+  test('what is answered when the store is away may change while a client is connected', async () => {
+    const { parts, connect } = await start('unix', { gate: gateOf(away('late')) })
+    const client = await connect()
+    expect(await client.ask(rcpt())).toBe('action=451 4.3.0 Temporary failure; try again later\n\n')
+    parts.onStoreFailure = 'pass'
+    expect(await client.ask(rcpt())).toBe(NO_OBJECTION)
+    parts.onStoreFailure = 'disconnect'
+    expect(await client.ask(rcpt())).toBeUndefined()
   })
 
   test('the log names the unix socket of a client', async () => {

@@ -25,7 +25,7 @@ async function pureSpeakers(settings: Settings): Promise<() => Promise<Speaker>>
   const gate = gateOf(await storeFor(settings, 'at once'))
   const messages = new Messages(Date.now)
   return async () => {
-    const session = new PolicySession({ gate, messages, onStoreFailure: settings.onStoreFailure })
+    const session = new PolicySession({ gate, onStoreFailure: settings.onStoreFailure }, messages)
     const reader = new RequestReader()
     const say = (bytes: Buffer, last: boolean): Said => {
       const answers: string[] = []

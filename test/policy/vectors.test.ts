@@ -84,7 +84,7 @@ describe('vectors', () => {
     await putState(store, vector.state)
     const gate = rememberingGate(vector, store)
     const messages = new Messages(Date.now)
-    const session = new PolicySession({ gate, messages, onStoreFailure: 'defer' })
+    const session = new PolicySession({ gate, onStoreFailure: 'defer' }, messages)
     const answer = (values: Values): string => String(session.answer({ get: name => values[name] }))
     const values = valuesOf(ask)
     const recipients = (ask.recipients ?? []).map(internal)
