@@ -1,8 +1,8 @@
 /**
  * The running daemon: everything started or nothing, reloaded as a whole, and ended in order.
  */
+import type { Server } from 'node:net'
 import type { Endpoint } from '../app/endpoint.ts'
-import type { FrontServer } from '../app/front.ts'
 import type { Store } from '../app/ports.ts'
 import type { Config } from '../config/config.ts'
 import type { TrialMta } from '../trial/mta.ts'
@@ -98,20 +98,18 @@ export class Daemon {
     const front = this.#fronts[name]
     const { listen: endpoints, socketMode } = this.#parts.config[name]
     const fds = this.#parts.inherited.fds[name]
+    const serve = async (start: (server: Server) => Promise<Listener>): Promise<void> => {
+      const server = front.newServer()
+      this.#listeners.set(await start(server), name)
+      server.on('error', cause => this.#parts.log.error('listener failed', { front: name, cause }))
+    }
     // Sockets that systemd hands over take the place of the configured ones.
-    for (const fd of fds) this.#listeners.set(await adopt(this.#newServer(front), fd), name)
+    for (const fd of fds) await serve(server => adopt(server, fd))
     if (fds.length > 0) return
     for (const [index, endpoint] of endpoints.entries()) {
-      const server = this.#newServer(front)
       const key = `${name}.listen[${index}]`
-      this.#listeners.set(await listen(server, { key, endpoint, socketMode }), name)
+      await serve(server => listen(server, { key, endpoint, socketMode }))
     }
-  }
-
-  #newServer(front: FrontServer) {
-    return front
-      .newServer()
-      .on('error', cause => this.#parts.log.error('listener failed', { front: front.front, cause }))
   }
 
   async #startTrial(): Promise<void> {

@@ -63,13 +63,13 @@ async function lookAtStore({ store, recorder }: Ground): Promise<void> {
 
 function announce(daemon: Daemon, { config, log, store, cwd, env, script }: Ground): void {
   const { listening } = daemon
-  log.info('started', { version: version(), config: config.file ?? 'none', store: store.description })
   for (const { front, endpoint } of listening) {
     log.info('listening', {
       front,
       endpoint: endpoint === undefined ? 'handed over' : formatEndpoint(endpoint),
     })
   }
+  log.info('ready', { version: version(), config: config.file ?? 'none', store: store.description })
   log.flush()
   if (config.file === undefined && config.log.format === 'text' && !readsJournal(env)) {
     const trial = listening.find(({ front }) => front === 'trial')?.endpoint
