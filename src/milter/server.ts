@@ -1,0 +1,142 @@
+/**
+ * The milter as a front: servers on TCP and unix sockets that share one set of limits. Who may connect, how many, and how
+ * they end; everything else is a peer's own business.
+ *
+ * In trouble a milter says nothing and disconnects: the MTA then does its default action (milter_default_action, F=).
+ */
+import { randomBytes } from 'node:crypto'
+import { createServer, type Server, type Socket } from 'node:net'
+import { formatEndpoint } from '../app/endpoint.ts'
+import type { FrontServer } from '../app/front.ts'
+import type { Gate } from '../app/gate.ts'
+import type { Log } from '../app/log.ts'
+import type { Agreement } from './negotiate.ts'
+import { Peer, type PeerLimits } from './peer.ts'
+import type { Conduct, MilterCounts } from './question.ts'
+import { Session } from './session.ts'
+import { MAX_DATA } from './wire.ts'
+
+/** libmilter's own times, where it has any: MI_TIMEOUT is 7210 s. */
+export const MILTER_LIMITS: PeerLimits = {
+  maxData: MAX_DATA,
+  commandTime: 30_000,
+  idleTime: 7_210_000,
+  decisionTime: 120_000,
+  progressInterval: 1_000,
+}
+
+export interface MilterSettings extends Omit<Conduct, 'onStoreFailure'> {
+  /** Of all servers of this front together. */
+  readonly maxConnections: number
+  /** For an MTA to finish a command it has begun, and to take an answer; in milliseconds. */
+  readonly commandTimeoutMs?: number
+}
+
+export interface MilterParts {
+  readonly gate: Pick<Gate, 'ask'>
+  readonly log: Log
+  readonly onStoreFailure: Conduct['onStoreFailure']
+  readonly settings: MilterSettings
+  readonly limits?: Partial<PeerLimits>
+}
+
+export interface MilterFront extends FrontServer {
+  readonly front: 'milter'
+  readonly counts: Readonly<MilterCounts>
+}
+
+/** The part of the allowed connections down to which their number must fall before one too many is logged again. */
+const RELIEF = 0.9
+
+/** Names that no other process gives, either: a random beginning and a count. */
+function idMaker(): () => string {
+  const prefix = randomBytes(6).toString('hex')
+  let count = 0
+  return () => `${prefix}.${(++count).toString(36)}`
+}
+
+/** Names a peer in the log: its address and port, or the unix socket that it came by. */
+function nameOf(socket: Socket, server: Server): string {
+  const { remoteAddress, remotePort } = socket
+  if (remoteAddress !== undefined && remotePort !== undefined) {
+    return formatEndpoint({ kind: 'tcp', host: remoteAddress, port: remotePort })
+  }
+  const address = server.address()
+  return typeof address === 'string' ? formatEndpoint({ kind: 'unix', path: address }) : 'unknown'
+}
+
+/** Makes the milter. Its servers are made by `newServer`, and do not listen yet. */
+export function createMilterFront({
+  gate,
+  log,
+  onStoreFailure,
+  settings,
+  ...given
+}: MilterParts): MilterFront {
+  const { hold, traceHeader, countBodies, maxConnections, commandTimeoutMs } = settings
+  const conduct: Conduct = { hold, traceHeader, countBodies, onStoreFailure }
+  const limits: PeerLimits = {
+    ...MILTER_LIMITS,
+    ...(commandTimeoutMs === undefined ? {} : { commandTime: commandTimeoutMs }),
+    ...given.limits,
+  }
+  const counts: MilterCounts = { connections: 0, messages: 0, otherMessages: 0, refusedByMta: 0 }
+  const newId = idMaker()
+  const peers = new Set<Peer>()
+  const missedBefore = new Set<string>()
+  let crowded = false
+  let draining = false
+
+  /** Says once what an MTA cannot do that would be of use. */
+  function agreed({ version, missed }: Agreement): void {
+    const names = missed.filter(name => !missedBefore.has(name))
+    if (names.length === 0) return
+    for (const name of names) missedBefore.add(name)
+    log.warn('the MTA offers less than is of use', { version, missed: names.join(' ') })
+  }
+
+  function isFull(): boolean {
+    if (peers.size < maxConnections) return false
+    if (!crowded) log.warn('too many milter connections', { limit: maxConnections })
+    crowded = true
+    return true
+  }
+
+  function serve(socket: Socket, name: string): void {
+    if (draining || isFull()) {
+      socket.on('error', () => {})
+      socket.destroy()
+      return
+    }
+    const session = new Session({ id: newId(), conduct, counts, agreed })
+    const peer = new Peer(socket, { session, gate, log, limits, name })
+    peers.add(peer)
+    socket.on('close', () => {
+      peers.delete(peer)
+      if (peers.size <= maxConnections * RELIEF) crowded = false
+    })
+  }
+
+  return {
+    front: 'milter',
+    counts,
+
+    newServer(): Server {
+      const server = createServer({ noDelay: true, keepAlive: true })
+      return server.on('connection', socket => serve(socket, nameOf(socket, server)))
+    },
+
+    async drain(graceMs: number): Promise<void> {
+      draining = true
+      // A round of the event loop: commands that have arrived are read before their connections are taken for idle.
+      await new Promise(resolve => setImmediate(resolve))
+      const left = [...peers]
+      const grace = setTimeout(() => {
+        for (const peer of left) peer.destroy()
+      }, graceMs)
+      for (const peer of left) peer.leave()
+      await Promise.all(left.map(peer => peer.gone))
+      clearTimeout(grace)
+    },
+  }
+}
