@@ -74,7 +74,7 @@ maillog_file = ${directory}/mail.log
 maillog_file_prefixes = ${directory}
 myhostname = mx.example.org
 inet_interfaces = loopback-only
-inet_protocols = ipv4
+inet_protocols = all
 mydestination =
 alias_maps =
 alias_database =
@@ -125,11 +125,8 @@ postlog unix-dgram n - n - 1 postlogd
 }
 
 function snippet(name: string, replace: Readonly<Record<string, string>>): string {
-  let text = readFileSync(join(SNIPPETS, name), 'utf8')
-  for (const [from, to] of Object.entries(replace)) {
-    if (text.includes(from)) text = text.replaceAll(from, to)
-  }
-  return text
+  const text = readFileSync(join(SNIPPETS, name), 'utf8')
+  return Object.entries(replace).reduce((replaced, [from, to]) => replaced.replaceAll(from, to), text)
 }
 
 async function until(what: string, done: () => boolean, explain: () => string): Promise<void> {
