@@ -7,7 +7,9 @@ import { formatSettings } from '../core/list.ts'
 import type { Person } from '../core/person.ts'
 import type { ListAddress } from '../core/transaction.ts'
 import type { Who } from '../core/who.ts'
-import { inOrder } from './administration/in-order.ts'
+import { domainsInOrder } from './administration/domains.ts'
+import { keysInOrder } from './administration/in-order.ts'
+import { peopleInOrder } from './administration/people.ts'
 import { DOCUMENT_VERSION } from './document.ts'
 import type { Directory, ListRecord } from './ports.ts'
 
@@ -37,11 +39,8 @@ async function* each<T>(entries: AsyncIterable<T>, write: (entry: T) => string):
   for await (const entry of entries) yield write(entry)
 }
 
-function ordered<T extends string>(list: () => AsyncIterable<T>): AsyncIterable<string> {
-  return each(
-    inOrder(list, entry => entry),
-    entry => JSON.stringify(entry),
-  )
+function ordered<K extends string>(list: () => AsyncIterable<K>): AsyncIterable<string> {
+  return each(keysInOrder(list), key => JSON.stringify(key))
 }
 
 function personLine(who: Who, person: Person): string {
@@ -51,11 +50,7 @@ function personLine(who: Who, person: Person): string {
 }
 
 async function* people(directory: Directory, list: ListAddress): AsyncGenerator<string> {
-  const everybody = inOrder(
-    () => directory.people(list),
-    entry => entry.who,
-  )
-  for await (const { who, person } of everybody) {
+  for await (const { who, person } of peopleInOrder(directory, list)) {
     if (!person.ok) {
       throw new Unexportable(`the record of ${who} on ${list} cannot be understood: ${person.problem}`)
     }
@@ -105,11 +100,7 @@ async function* records(directory: Directory, scope: ExportScope): AsyncGenerato
 
 async function* domains(directory: Directory, scope: ExportScope): AsyncGenerator<string> {
   const named = scope === 'everything' ? undefined : new Set(scope.map(({ domain }) => domain))
-  const all = inOrder(
-    () => directory.domains(),
-    entry => entry.domain,
-  )
-  for await (const { domain, record } of all) {
+  for await (const { domain, record } of domainsInOrder(directory)) {
     if (named !== undefined && !named.has(domain)) continue
     yield `{ "domain": ${JSON.stringify(domain)}, "flavour": ${JSON.stringify(record.flavour)} }`
   }
@@ -135,7 +126,7 @@ export async function* exportDocument(
     ] as const
     for (const [name, list] of sections) {
       yield `,\n  "${name}": [`
-      yield* array(ordered<string>(list), '  ')
+      yield* array(ordered<Who>(list), '  ')
       yield ']'
     }
     yield ',\n  "mtas": {\n    "known": ['

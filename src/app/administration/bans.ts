@@ -1,11 +1,9 @@
 /** Bans, from one list or from all, and senders who are forbidden to post to any list. */
 import type { Who } from '../../core/who.ts'
 import type { BanScope, Change, Directory } from '../ports.ts'
-import { inOrder } from './in-order.ts'
+import { keysInOrder } from './in-order.ts'
 import { readListAddress } from './lists.ts'
 import { done, type Outcome, refused } from './problem.ts'
-
-const itself = (who: Who): string => who
 
 export class Bans {
   readonly #directory: Directory
@@ -43,7 +41,7 @@ export class Bans {
 
   /** The entries, in order. */
   all(scope: BanScope): AsyncIterable<Who> {
-    return inOrder(() => this.#directory.bans(scope), itself)
+    return keysInOrder(() => this.#directory.bans(scope))
   }
 }
 
@@ -68,6 +66,6 @@ export class ForbiddenSenders {
 
   /** The entries, in order. */
   all(): AsyncIterable<Who> {
-    return inOrder(() => this.#directory.forbidden(), itself)
+    return keysInOrder(() => this.#directory.forbidden())
   }
 }

@@ -40,6 +40,15 @@ export async function putDomain(
   return { domain, record, change: await directory.putDomain(domain, record) }
 }
 
+/** Every domain, by name. */
+export function domainsInOrder(directory: Directory): AsyncIterable<DomainEntry> {
+  return inOrder<DomainEntry>(() => directory.domains(), {
+    key: ({ domain }) => domain,
+    write: ({ record }) => record.flavour,
+    read: (domain, flavour) => ({ domain: domain as Domain, record: { flavour: flavour as Flavour } }),
+  })
+}
+
 export class Domains {
   readonly #directory: Directory
 
@@ -70,9 +79,6 @@ export class Domains {
 
   /** Every domain, by name. */
   all(): AsyncIterable<DomainEntry> {
-    return inOrder(
-      () => this.#directory.domains(),
-      entry => entry.domain,
-    )
+    return domainsInOrder(this.#directory)
   }
 }

@@ -1,45 +1,79 @@
 /**
  * Listings in a stable order, in bounded memory. A store lists a million people in whatever order it keeps them, some
- * of them perhaps twice; here they come sorted and once. What does not fit is read again: each pass keeps the
- * smallest keys that are greater than those already given.
+ * of them perhaps twice; here they come sorted and once. Entries are held as short texts. What does not fit is read
+ * again: each pass keeps the smallest texts that are greater than those already given.
  */
 
-/** How many entries are held at a time: one pass for all but the largest lists. */
-const HELD = 200_000
+/** How many texts are held at a time, or up to twice as many: some 200 megabytes at the utmost. */
+const HELD = 1_000_000
 
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
+/** Stands between an entry's key and the rest of its text: less than any character of a key. */
+const END_OF_KEY = '\u0000'
+
+function keyOf(text: string): string {
+  return text.slice(0, text.indexOf(END_OF_KEY))
+}
+
+/** Sorted, and one text a key. */
+function smallest(texts: string[]): string[] {
+  texts.sort()
+  let key: string | undefined
+  return texts.filter(text => {
+    const before = key
+    key = keyOf(text)
+    return key !== before
+  })
+}
+
+/** Reads the listing once, and gives the smallest texts whose keys are greater than `after`. */
+async function pass(
+  list: () => AsyncIterable<string>,
+  after: string | undefined,
+  held: number,
+): Promise<{ readonly texts: readonly string[]; readonly isLast: boolean }> {
+  let texts: string[] = []
+  let bound: string | undefined
+  for await (const text of list()) {
+    if ((after !== undefined && keyOf(text) <= after) || (bound !== undefined && text > bound)) continue
+    if (texts.push(text) < 2 * held) continue
+    // Twice as many are gathered before the greater half is dropped, so that sorting stays cheap.
+    texts = smallest(texts)
+    if (texts.length <= held) continue
+    texts = texts.slice(0, held)
+    bound = texts[held - 1]
+  }
+  texts = smallest(texts)
+  return { texts: bound === undefined ? texts : texts.slice(0, held), isLast: bound === undefined }
 }
 
 /**
- * Gives the entries of a listing by their keys' code units, each key once. `list` is called about once for each `held`
- * entries; an entry that is added or removed meanwhile may be given or not.
+ * Gives the entries of a listing by the code units of their keys, each key once; a key holds no NUL. `read` undoes
+ * `write`, which gives what an entry holds beside its key. `list` is called once for each `held` entries or so; an
+ * entry that is added or removed meanwhile may be given or not.
  */
 export async function* inOrder<T>(
   list: () => AsyncIterable<T>,
-  keyOf: (entry: T) => string,
+  codec: {
+    readonly key: (entry: T) => string
+    readonly write: (entry: T) => string
+    readonly read: (key: string, rest: string) => T
+  },
   held: number = HELD,
 ): AsyncGenerator<T, void, undefined> {
-  let last: string | undefined
-  for (;;) {
-    // Twice as many are gathered before the greater half is dropped, so that sorting stays cheap.
-    let kept = new Map<string, T>()
-    let bound: string | undefined
-    let dropped = false
-    const smallest = (): [string, T][] => [...kept].sort(([a], [b]) => compare(a, b))
-    for await (const entry of list()) {
-      const key = keyOf(entry)
-      if ((last !== undefined && key <= last) || (bound !== undefined && key > bound)) continue
-      kept.set(key, entry)
-      if (kept.size < 2 * held) continue
-      const sorted = smallest().slice(0, held)
-      kept = new Map(sorted)
-      bound = sorted[sorted.length - 1]?.[0]
-      dropped = true
-    }
-    const pass = smallest()
-    for (const [, entry] of dropped ? pass.slice(0, held) : pass) yield entry
-    if (!dropped) return
-    last = pass[held - 1]?.[0]
+  async function* texts(): AsyncGenerator<string, void, undefined> {
+    for await (const entry of list()) yield `${codec.key(entry)}${END_OF_KEY}${codec.write(entry)}`
   }
+  for (let after: string | undefined; ; ) {
+    const { texts: found, isLast } = await pass(texts, after, held)
+    for (const text of found) {
+      after = keyOf(text)
+      yield codec.read(after, text.slice(after.length + END_OF_KEY.length))
+    }
+    if (isLast) return
+  }
+}
+
+/** The same for entries that are their own keys. */
+export function keysInOrder<K extends string>(list: () => AsyncIterable<K>): AsyncIterable<K> {
+  return inOrder(list, { key: entry => entry, write: () => '', read: key => key as K })
 }

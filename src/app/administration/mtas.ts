@@ -1,7 +1,7 @@
 /** The lists of known and of refused MTAs. */
 import { type MtaKey, parseMtaKey } from '../../core/mta.ts'
 import type { Change, Directory, MtaList } from '../ports.ts'
-import { inOrder } from './in-order.ts'
+import { keysInOrder } from './in-order.ts'
 import { done, type Outcome, outcomeOf, refused } from './problem.ts'
 
 export interface AddedMta {
@@ -48,9 +48,6 @@ export class Mtas {
 
   /** The entries of a list, in order. */
   all(list: MtaList): AsyncIterable<MtaKey> {
-    return inOrder(
-      () => this.#directory.mtas(list),
-      key => key,
-    )
+    return keysInOrder(() => this.#directory.mtas(list))
   }
 }

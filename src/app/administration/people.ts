@@ -3,8 +3,8 @@
  * removing somebody without naming a role removes the whole record.
  */
 import { ACTIONS, type Action } from '../../core/list.ts'
-import type { Parsed } from '../../core/parsed.ts'
-import { makePerson, type Person, ROLES, type Role } from '../../core/person.ts'
+import { type Parsed, problem } from '../../core/parsed.ts'
+import { formatPerson, makePerson, type Person, parsePerson, ROLES, type Role } from '../../core/person.ts'
 import type { ListAddress } from '../../core/transaction.ts'
 import { parseWho, type Who } from '../../core/who.ts'
 import type { Change, Directory } from '../ports.ts'
@@ -83,6 +83,21 @@ function granted(before: Person | undefined, grant: Grant): Parsed<Person> {
   return makePerson([...(before?.roles ?? []), ...added], action === 'none' ? undefined : action)
 }
 
+/** Stands before a problem where else a person's text would stand. */
+const UNREADABLE = '!'
+
+/** A list's people by address. */
+export function peopleInOrder(directory: Directory, list: ListAddress): AsyncIterable<PersonListing> {
+  return inOrder<PersonListing>(() => directory.people(list), {
+    key: ({ who }) => who,
+    write: ({ person }) => (person.ok ? formatPerson(person.value) : UNREADABLE + person.problem),
+    read: (who, text) => ({
+      who: who as Who,
+      person: text.startsWith(UNREADABLE) ? problem(text.slice(UNREADABLE.length)) : parsePerson(text),
+    }),
+  })
+}
+
 export class People {
   readonly #directory: Directory
 
@@ -147,11 +162,7 @@ export class People {
   }
 
   async *#listed(list: ListAddress, role: Role | undefined): AsyncGenerator<PersonListing> {
-    const everybody = inOrder(
-      () => this.#directory.people(list),
-      entry => entry.who,
-    )
-    for await (const entry of everybody) {
+    for await (const entry of peopleInOrder(this.#directory, list)) {
       if (role === undefined || !entry.person.ok || entry.person.value.roles.includes(role)) yield entry
     }
   }
