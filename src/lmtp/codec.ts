@@ -67,7 +67,7 @@ export class LmtpReader {
   }
 
   #unfinished(): Incoming | undefined {
-    if (this.#dropped + this.pending <= MAX_COMMAND_LINE) return undefined
+    if (this.pending === 0 || this.#dropped + this.pending <= MAX_COMMAND_LINE) return undefined
     this.#dropped += this.pending
     this.#at = this.#input.length
     return this.#dropped > MAX_SKIPPED ? { kind: 'bad-line', problem: 'endless' } : undefined

@@ -121,7 +121,7 @@ export class Connection {
         if (this.#unsent.length > MAX_UNSENT) this.#send()
         break
       case 'ask':
-        this.#whenDone('gate', this.#parts.gate.ask(effect.tx), verdict =>
+        this.#whenDone('gate', this.#parts.gate.ask(effect.tx, { queueId: effect.queueId }), verdict =>
           this.#dialogue.tell({ kind: 'verdict', verdict }),
         )
         break

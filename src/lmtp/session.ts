@@ -56,10 +56,12 @@ export type SessionEvent =
   | { readonly kind: 'settled'; readonly replies: readonly Reply[] }
   | { readonly kind: 'end'; readonly reason: EndReason }
 
+export type AskedTransaction = MailTransaction | RcptTransaction | DataTransaction
+
 export type Effect =
   /** One reply with its line ends, to be sent in order. */
   | { readonly kind: 'reply'; readonly text: string }
-  | { readonly kind: 'ask'; readonly tx: MailTransaction | RcptTransaction | DataTransaction }
+  | { readonly kind: 'ask'; readonly tx: AskedTransaction; readonly queueId: string | undefined }
   | { readonly kind: 'begin-message' }
   | { readonly kind: 'append'; readonly data: readonly Uint8Array[] }
   /** What was kept of the message so far is not needed. */
@@ -227,7 +229,7 @@ export class LmtpSession {
     const { sender, size } = mail.value
     if (size !== undefined && size > this.#settings.maxSize) return say(REPLIES.tooBig)
     this.#question = { phase: 'MAIL', arguments: mail.value }
-    return [{ kind: 'ask', tx: mailTransaction(clientOf(this.#forwarded), sender) }]
+    return this.#ask(mailTransaction(clientOf(this.#forwarded), sender))
   }
 
   #rcpt(rest: string): readonly Effect[] {
@@ -242,7 +244,7 @@ export class LmtpSession {
     if (transaction.asked >= this.#settings.maxRecipients) return say(REPLIES.tooManyRecipients)
     transaction.asked++
     this.#question = { phase: 'RCPT', transaction, recipient: recipient.value }
-    return [{ kind: 'ask', tx: rcptTransaction(transaction, recipient.value) }]
+    return this.#ask(rcptTransaction(transaction, recipient.value))
   }
 
   #dataCommand(): readonly Effect[] {
@@ -250,7 +252,11 @@ export class LmtpSession {
     if (transaction === undefined) return this.#fault(REPLIES.mailFirst)
     if (transaction.recipients.length === 0) return this.#fault(REPLIES.rcptFirst)
     this.#question = { phase: 'DATA', transaction }
-    return [{ kind: 'ask', tx: dataTransaction(transaction) }]
+    return this.#ask(dataTransaction(transaction))
+  }
+
+  #ask(tx: AskedTransaction): readonly Effect[] {
+    return [{ kind: 'ask', tx, queueId: this.#forwarded.IDENT }]
   }
 
   #answered(verdict: Verdict): readonly Effect[] {

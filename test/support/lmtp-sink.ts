@@ -83,6 +83,8 @@ export interface SinkOptions {
   readonly facts?: (store: MemoryStore) => FactsStore
   readonly delivery?: Delivery
   readonly settings?: Partial<LmtpSettings>
+  /** Makes names for messages; `ID1`, `ID2` … if not given. */
+  readonly newId?: () => string
   /** `unix` listens on a socket in the sink's own directory. */
   readonly listen?: 'tcp' | 'unix'
 }
@@ -124,7 +126,7 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
     gate,
     deliveryFor: () => options.delivery ?? keeping,
     log,
-    newId: () => `ID${++count}`,
+    newId: options.newId ?? (() => `ID${++count}`),
     settings: {
       hostname: 'sink.example.org',
       maxSize: 10_000_000,
