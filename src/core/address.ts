@@ -89,6 +89,12 @@ function make(localPart: string, domain: string): Parsed<Address> {
   )
 }
 
+/** Writes what a key identifies as an RFC 5321 mailbox; `parseAddress` gives the same key back. */
+export function mailboxOf(key: AddressKey): string {
+  const at = key.lastIndexOf('@')
+  return `${quote(key.slice(0, at))}${key.slice(at)}`
+}
+
 /** Parses an RFC 5321 mailbox: `alice@example.net`, `"john doe"@example.net`. No angle brackets, no comments. */
 export function parseAddress(text: string): Parsed<Address> {
   if (text.length > MAX_PATH_LENGTH) return problem('the address is too long')

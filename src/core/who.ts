@@ -5,7 +5,7 @@
  * Each has one key, and `whoKeysOf` lists the keys under which an address may be found. A store thus answers
  * "is any entry about this sender?" by exact keys, whatever the number of entries.
  */
-import { type Address, parseAddress } from './address.ts'
+import { type Address, type AddressKey, mailboxOf, parseAddress } from './address.ts'
 import { parentDomains, parseDomain } from './domain.ts'
 import { type Parsed, parsed, problem } from './parsed.ts'
 
@@ -32,6 +32,11 @@ export function parseWho(text: string): Parsed<Who> {
   const domain = parseDomain(text.slice(below ? 2 : 1))
   if (!domain.ok) return domain
   return parsed((below ? `@.${domain.value}` : `@${domain.value}`) as Who)
+}
+
+/** Writes an entry as operators type it; `parseWho` gives the same one back. */
+export function formatWho(who: Who): string {
+  return who.lastIndexOf('@') === 0 ? who : mailboxOf(who as string as AddressKey)
 }
 
 /** Domains have at most this many levels looked up: no real one has more, and a look-up stays small. */
