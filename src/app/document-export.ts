@@ -2,11 +2,11 @@
  * Writes what the store holds as an import document, in a stable order, as it is read: one person a line, so that two
  * exports can be compared line by line. Importing it again changes nothing.
  */
-import type { Address } from '../core/address.ts'
+import { type Address, mailboxOf } from '../core/address.ts'
 import { formatSettings } from '../core/list.ts'
 import type { Person } from '../core/person.ts'
 import type { ListAddress } from '../core/transaction.ts'
-import type { Who } from '../core/who.ts'
+import { formatWho, type Who } from '../core/who.ts'
 import { domainsInOrder } from './administration/domains.ts'
 import { keysInOrder } from './administration/in-order.ts'
 import { peopleInOrder } from './administration/people.ts'
@@ -39,14 +39,17 @@ async function* each<T>(entries: AsyncIterable<T>, write: (entry: T) => string):
   for await (const entry of entries) yield write(entry)
 }
 
-function ordered<K extends string>(list: () => AsyncIterable<K>): AsyncIterable<string> {
-  return each(keysInOrder(list), key => JSON.stringify(key))
+function ordered<K extends string>(
+  list: () => AsyncIterable<K>,
+  write: (key: K) => string,
+): AsyncIterable<string> {
+  return each(keysInOrder(list), key => JSON.stringify(write(key)))
 }
 
 function personLine(who: Who, person: Person): string {
   const action = person.action === undefined ? '' : `, "action": ${JSON.stringify(person.action)}`
   const roles = person.roles.map(role => JSON.stringify(role)).join(', ')
-  return `{ "who": ${JSON.stringify(who)}, "roles": [${roles}]${action} }`
+  return `{ "who": ${JSON.stringify(formatWho(who))}, "roles": [${roles}]${action} }`
 }
 
 async function* people(directory: Directory, list: ListAddress): AsyncGenerator<string> {
@@ -65,10 +68,10 @@ async function* oneList(directory: Directory, { address, settings }: ListRecord)
   const lines = Object.entries(formatSettings(settings.value)).map(
     ([name, text]) => `        ${JSON.stringify(name)}: ${JSON.stringify(text)}`,
   )
-  yield `{\n      "address": ${JSON.stringify(address)},\n      "settings": {\n${lines.join(',\n')}\n      },\n`
+  yield `{\n      "address": ${JSON.stringify(mailboxOf(address))},\n      "settings": {\n${lines.join(',\n')}\n      },\n`
   yield '      "bans": ['
   yield* array(
-    ordered(() => directory.bans(address)),
+    ordered(() => directory.bans(address), formatWho),
     '      ',
   )
   yield '],\n      "people": ['
@@ -126,17 +129,17 @@ export async function* exportDocument(
     ] as const
     for (const [name, list] of sections) {
       yield `,\n  "${name}": [`
-      yield* array(ordered<Who>(list), '  ')
+      yield* array(ordered(list, formatWho), '  ')
       yield ']'
     }
     yield ',\n  "mtas": {\n    "known": ['
     yield* array(
-      ordered(() => directory.mtas('known')),
+      ordered(() => directory.mtas('known'), String),
       '    ',
     )
     yield '],\n    "refused": ['
     yield* array(
-      ordered(() => directory.mtas('refused')),
+      ordered(() => directory.mtas('refused'), String),
       '    ',
     )
     yield ']\n  }'

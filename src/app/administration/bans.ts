@@ -1,5 +1,5 @@
 /** Bans, from one list or from all, and senders who are forbidden to post to any list. */
-import type { Who } from '../../core/who.ts'
+import { formatWho, type Who } from '../../core/who.ts'
 import type { BanScope, Change, Directory } from '../ports.ts'
 import { keysInOrder } from './in-order.ts'
 import { readListAddress } from './lists.ts'
@@ -35,7 +35,7 @@ export class Bans {
       ? done(who)
       : refused(
           'ban-unknown',
-          `${who} is not banned from ${scope === 'site' ? 'all lists' : scope} by an entry of its own`,
+          `${formatWho(who)} is not banned from ${scope === 'site' ? 'all lists' : scope} by an entry of its own`,
         )
   }
 
@@ -61,7 +61,7 @@ export class ForbiddenSenders {
   async remove(who: Who): Promise<Outcome<Who>> {
     return (await this.#directory.removeForbidden(who))
       ? done(who)
-      : refused('forbidden-unknown', `${who} is not forbidden by an entry of its own`)
+      : refused('forbidden-unknown', `${formatWho(who)} is not forbidden by an entry of its own`)
   }
 
   /** The entries, in order. */

@@ -6,7 +6,7 @@ import { ACTIONS, type Action } from '../../core/list.ts'
 import { type Parsed, problem } from '../../core/parsed.ts'
 import { formatPerson, makePerson, type Person, parsePerson, ROLES, type Role } from '../../core/person.ts'
 import type { ListAddress } from '../../core/transaction.ts'
-import { parseWho, type Who } from '../../core/who.ts'
+import { formatWho, parseWho, type Who } from '../../core/who.ts'
 import type { Change, Directory } from '../ports.ts'
 import { inOrder } from './in-order.ts'
 import { readListAddress } from './lists.ts'
@@ -133,10 +133,13 @@ export class People {
     if (role.value !== undefined) {
       const before = await this.#directory.getPerson(list, who)
       if (before?.ok === false) {
-        return refused('person-unreadable', `the record of ${who} cannot be understood: ${before.problem}`)
+        return refused(
+          'person-unreadable',
+          `the record of ${formatWho(who)} cannot be understood: ${before.problem}`,
+        )
       }
       if (before !== undefined && !before.value.roles.includes(role.value)) {
-        return refused('role-unheld', `${who} is not a ${role.value} of ${list}`)
+        return refused('role-unheld', `${formatWho(who)} does not have the role ${role.value} on ${list}`)
       }
       const left = makePerson(
         before?.value.roles.filter(held => held !== role.value) ?? [],
@@ -151,7 +154,7 @@ export class People {
     }
     return (await this.#directory.removePerson(list, who))
       ? done({ who, left: undefined })
-      : refused('person-unknown', `${who} is not on ${list}`)
+      : refused('person-unknown', `${formatWho(who)} is not on ${list}`)
   }
 
   /** A list's people by address, all of them or those with a role. Records not understood are always among them. */

@@ -1,5 +1,6 @@
 /** `postern ban`: senders who may not post to a list, or to any. */
 import { readWho } from '../../app/administration/people.ts'
+import { formatWho } from '../../core/who.ts'
 import { type AddCommand, JSON_OPTION, teach, WHO_HELP } from '../command.ts'
 import { list } from '../listing.ts'
 
@@ -33,7 +34,7 @@ export const banCommands: AddCommand = (parent, session) => {
           const change = session.value(await bans.add(scope, who))
           const from = scope === 'site' ? 'all lists' : scope
           await session.say(
-            change === 'unchanged' ? `${who}: banned already from ${from}` : `${who}: banned from ${from}`,
+            `${formatWho(who)}: ${change === 'unchanged' ? 'banned already' : 'banned'} from ${from}`,
           )
         }
       }),
@@ -59,7 +60,7 @@ export const banCommands: AddCommand = (parent, session) => {
         const scope = session.value(await bans.scope(options.list))
         for (const who of everybody) {
           const outcome = await bans.remove(scope, who)
-          if (outcome.ok) await session.say(`${outcome.value}: ban lifted`)
+          if (outcome.ok) await session.say(`${formatWho(who)}: ban lifted`)
           else await session.refuse(outcome.problem)
         }
       }),
@@ -79,8 +80,8 @@ export const banCommands: AddCommand = (parent, session) => {
         const scope = session.value(await bans.scope(options.list))
         await list(session.world.stdout, bans.all(scope), {
           json: options.json === true,
-          text: who => who,
-          value: who => who,
+          text: formatWho,
+          value: formatWho,
         })
       }),
     [

@@ -1,5 +1,6 @@
 /** `postern forbid`: senders who may post to no list, turned away at MAIL. */
 import { readWho } from '../../app/administration/people.ts'
+import { formatWho } from '../../core/who.ts'
 import { type AddCommand, JSON_OPTION, teach, WHO_HELP } from '../command.ts'
 import { list } from '../listing.ts'
 
@@ -22,7 +23,9 @@ export const forbidCommands: AddCommand = (parent, session) => {
         const { forbidden } = await session.administration()
         for (const who of everybody) {
           const change = await forbidden.add(who)
-          await session.say(change === 'unchanged' ? `${who}: forbidden already` : `${who}: forbidden`)
+          await session.say(
+            `${formatWho(who)}: ${change === 'unchanged' ? 'forbidden already' : 'forbidden'}`,
+          )
         }
       }),
     [
@@ -43,7 +46,7 @@ export const forbidCommands: AddCommand = (parent, session) => {
         const { forbidden } = await session.administration()
         for (const who of everybody) {
           const outcome = await forbidden.remove(who)
-          if (outcome.ok) await session.say(`${outcome.value}: forbidden no longer`)
+          if (outcome.ok) await session.say(`${formatWho(who)}: forbidden no longer`)
           else await session.refuse(outcome.problem)
         }
       }),
@@ -61,8 +64,8 @@ export const forbidCommands: AddCommand = (parent, session) => {
         const { forbidden } = await session.administration()
         await list(session.world.stdout, forbidden.all(), {
           json: options.json === true,
-          text: who => who,
-          value: who => who,
+          text: formatWho,
+          value: formatWho,
         })
       }),
     [['postern forbid ls', 'one a line']],

@@ -69,6 +69,18 @@ function reportLines({ address, settings, presets, roles, people, bans }: ListRe
   ]
 }
 
+function reportJson({ address, settings, presets, roles, people, bans }: ListReport): object {
+  const { total, withAction, unreadable } = people
+  return {
+    address,
+    settings: formatSettings(settings),
+    presets,
+    people: { total, ...roles, with_action: withAction, unreadable },
+    bans,
+    settled_at_rcpt: certaintyInWords(settings),
+  }
+}
+
 async function addList(session: Session, text: string, request: SettingsRequest): Promise<void> {
   const administration = await session.administration()
   const { address, settings, overlaps } = session.value(await administration.lists.add(text, request))
@@ -171,8 +183,7 @@ export const listCommands: AddCommand = (parent, session) => {
         const report = session.value(await administration.report(text))
         const { stdout } = session.world
         if (options.json === true) {
-          const settings = formatSettings(report.settings)
-          await jsonValue(stdout, { ...report, settings, settled_at_rcpt: certaintyInWords(report.settings) })
+          await jsonValue(stdout, reportJson(report))
         } else await stdout.line(reportLines(report).join('\n'))
       }),
     [['postern list show team@lists.example.org', 'settings, people, and what they mean']],

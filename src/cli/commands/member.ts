@@ -4,7 +4,7 @@ import { readGrant, readWho } from '../../app/administration/people.ts'
 import type { Outcome } from '../../app/administration/problem.ts'
 import { ACTIONS } from '../../core/list.ts'
 import { formatPerson, ROLES } from '../../core/person.ts'
-import type { Who } from '../../core/who.ts'
+import { formatWho, type Who } from '../../core/who.ts'
 import { type AddCommand, JSON_OPTION, repeated, teach, WHO_HELP } from '../command.ts'
 import { EXIT, Failure } from '../exit.ts'
 import { linesOf } from '../lines-of-input.ts'
@@ -79,11 +79,13 @@ async function fromInput(
 }
 
 function added({ who, change, person }: ChangedPerson): string {
-  return `${who}: ${change}${change === 'changed' ? ', now' : ':'} ${formatPerson(person)}`
+  return `${formatWho(who)}: ${change}${change === 'changed' ? ', now' : ':'} ${formatPerson(person)}`
 }
 
 function removed({ who, left }: RemovedPerson): string {
-  return left === undefined ? `${who}: removed` : `${who}: changed, now ${formatPerson(left)}`
+  return left === undefined
+    ? `${formatWho(who)}: removed`
+    : `${formatWho(who)}: changed, now ${formatPerson(left)}`
 }
 
 interface AddOptions {
@@ -210,9 +212,11 @@ export const memberCommands: AddCommand = (parent, session) => {
         await list(session.world.stdout, session.value(people.all(address, options.role)), {
           json: options.json === true,
           text: ({ who, person }) =>
-            `${who}\t${person.ok ? formatPerson(person.value) : `unreadable: ${person.problem}`}`,
+            person.ok
+              ? `${formatWho(who)}\t${formatPerson(person.value)}`
+              : `${JSON.stringify(who)}\tunreadable: ${person.problem}`,
           value: ({ who, person }) =>
-            person.ok ? { who, ...person.value } : { who, problem: person.problem },
+            person.ok ? { who: formatWho(who), ...person.value } : { who, problem: person.problem },
         })
       }),
     [
