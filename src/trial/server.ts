@@ -82,10 +82,13 @@ export class TrialServer extends SMTPServer {
       onRcptTo: (address, session, done) => this.#judged(this.#rcpt(address, session), done),
       onData: (stream, session, done) => {
         const call = this.#callOf(session)
-        call.during(this.#parts.take({ stream, session, call })).then(
-          reply => (reply.code < 300 ? done(null, reply.text) : done(replyError(reply))),
-          (error: Error) => done(this.#broken(error)),
-        )
+        call
+          .during(this.#parts.take({ stream, session, call }))
+          .then(
+            reply => (reply.code < 300 ? done(null, reply.text) : done(replyError(reply))),
+            (error: unknown) => done(this.#broken(error)),
+          )
+          .catch((error: unknown) => this.#broken(error))
       },
       onClose: session => {
         this.#calls.get(session.id)?.end()
@@ -135,10 +138,12 @@ export class TrialServer extends SMTPServer {
 
   /** Gives smtp-server a verdict, whatever becomes of the promise. */
   #judged(judgement: Promise<Answer>, done: Done): void {
-    judgement.then(
-      answer => done(answer.kind === 'refuse' ? replyError(answer) : undefined),
-      (error: unknown) => done(this.#broken(error)),
-    )
+    judgement
+      .then(
+        answer => done(answer.kind === 'refuse' ? replyError(answer) : undefined),
+        (error: unknown) => done(this.#broken(error)),
+      )
+      .catch((error: unknown) => this.#broken(error))
   }
 
   async #connected(session: SMTPServerSession): Promise<Answer> {
