@@ -76,7 +76,7 @@ export class Message {
     for (const [index, address] of readings.entries()) {
       const verdict = yield { tx: rcptTransaction(this.#facts, address, this.#before(address)), queueId }
       if (verdict.kind === 'none' && index + 1 < readings.length) continue
-      return this.#judged({ token: path, address, atRcpt: verdict })
+      return this.#judged({ path, address, atRcpt: verdict })
     }
     this.#unnamed++
     this.#taken++

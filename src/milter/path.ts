@@ -53,6 +53,15 @@ function bare(path: string): Parsed<string> {
   return parsed(kept.replace(/^<+/, '').replace(/>+$/, '').replace(SOURCE_ROUTE, ''))
 }
 
+/**
+ * The path by which the MTA knows the mailbox when a recipient is deleted: the client's words without a source route or
+ * brackets in brackets, with which Postfix finds no recipient to delete.
+ */
+export function deletionPath(path: string): string {
+  const words = bare(path)
+  return words.ok ? `<${words.value}>` : path
+}
+
 /** The sender: the client's words, and where they are no address what the MTA made of them, if that is one. */
 export function senderOf(path: string, macro: string | undefined): ReversePath {
   const words = bare(path)

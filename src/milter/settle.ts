@@ -11,6 +11,7 @@
 import { isOwnFault } from '../app/gate.ts'
 import type { Address } from '../core/address.ts'
 import type { RefuseVerdict, Verdict } from '../core/verdict.ts'
+import { deletionPath } from './path.ts'
 import type { Conduct, Work } from './question.ts'
 import { refusalOf } from './reply-code.ts'
 import type { Modification } from './response.ts'
@@ -28,8 +29,8 @@ import {
 
 /** A recipient of ours that was let through at RCPT. */
 export interface Recipient {
-  /** As the MTA showed it: the name that it can be deleted by. */
-  readonly token: string
+  /** As the MTA showed it. */
+  readonly path: string
   readonly address: Address
   /** RCPT's verdict; `undefined` if it was let pass unjudged because the store was away. */
   readonly atRcpt: Verdict | undefined
@@ -123,8 +124,8 @@ function modificationsFor(
   verdicts: readonly (Verdict | undefined)[],
 ): readonly Modification[] {
   const modifications: Modification[] = []
-  for (const [place, { token }] of recipients.entries()) {
-    if (isDropped(verdicts[place])) modifications.push({ kind: 'delete-recipient', path: token })
+  for (const [place, { path }] of recipients.entries()) {
+    if (isDropped(verdicts[place])) modifications.push({ kind: 'delete-recipient', path: deletionPath(path) })
   }
   const staying = verdicts.filter(verdict => !isDropped(verdict))
   const trace = traceOf(staying)

@@ -51,7 +51,7 @@ export function settingsOf(text: string): Settings {
 
 const ESCAPE = /\\(n|t|\\|x[0-9a-f]{2})/g
 
-function unescape(text: string): Buffer {
+function bytesIn(text: string): Buffer {
   const parts = text.split(/(\\(?:n|t|\\|x[0-9a-f]{2}))/)
   return Buffer.concat(
     parts.map(part => {
@@ -69,7 +69,7 @@ export function bytesOf(line: string): Buffer {
   if (line.startsWith('? ')) return Buffer.from(line.slice(2).replaceAll(' ', ''), 'hex')
   const code = line[2] ?? ''
   const rest = line.slice(4)
-  const strings = rest === '' ? [] : rest.split(' | ').map(unescape)
+  const strings = rest === '' ? [] : rest.split(' | ').map(bytesIn)
   const nulEnded = Buffer.concat(strings.map(string => Buffer.concat([string, Buffer.from([0])])))
   switch (code) {
     case 'O': {
@@ -99,7 +99,7 @@ export function bytesOf(line: string): Buffer {
   }
 }
 
-function escape(bytes: Buffer): string {
+function readable(bytes: Buffer): string {
   const text = bytes.toString()
   return Buffer.from(text).equals(bytes)
     ? text
@@ -114,7 +114,7 @@ function nulParts(data: Buffer): string {
   const parts: string[] = []
   for (let at = 0; at < data.length; ) {
     const end = data.indexOf(0, at)
-    parts.push(escape(data.subarray(at, end === -1 ? data.length : end)))
+    parts.push(readable(data.subarray(at, end === -1 ? data.length : end)))
     at = end === -1 ? data.length : end + 1
   }
   return parts.join(' | ')
