@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events'
 import type { Server } from 'node:net'
+import type { Endpoint } from '../app/endpoint.ts'
 import { ListenError, type Listener } from './listen.ts'
 
 /** The names that are known. */
@@ -50,14 +51,16 @@ export async function adopt(server: Server, fd: number): Promise<Listener> {
   } catch (cause) {
     throw new ListenError(`cannot listen on the socket that systemd handed over as fd ${fd}`, { cause })
   }
+  // Node does not know the path of a unix socket that it did not make.
   const address = server.address()
-  const close = (): void => {
-    server.close()
+  const endpoint: Endpoint | undefined =
+    address !== null && typeof address === 'object'
+      ? { kind: 'tcp', host: address.address, port: address.port }
+      : undefined
+  return {
+    endpoint,
+    close: () => {
+      server.close()
+    },
   }
-  if (address !== null && typeof address === 'object') {
-    return { endpoint: { kind: 'tcp', host: address.address, port: address.port }, close }
-  }
-  // Node does not know the path of a unix socket that it did not make, and then says that there is no address.
-  server.address = () => `fd ${fd}`
-  return { endpoint: undefined, close }
 }

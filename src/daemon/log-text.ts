@@ -57,7 +57,7 @@ function causeText({ name, code, message }: CauseRecord): string {
 }
 
 function eventText(record: EventRecord): string {
-  const details = [...record.fields].map(([name, value]) => `${name}=${shown(value)}`)
+  const details = [...record.fields].map(([name, value]) => `${SHORT_NAMES[name] ?? name}=${shown(value)}`)
   if (record.causes.length > 0) {
     details.push(`cause=<${printable(record.causes.map(causeText).join(': '), 2 * MAX_VALUE)}>`)
   }

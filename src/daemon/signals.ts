@@ -18,12 +18,21 @@ export interface SignalActions {
 /** sysexits(3) EX_SOFTWARE. */
 const EXIT_SOFTWARE = 70
 
+/**
+ * An interrupt that is repeated within so many milliseconds is the same one: npm passes on what the terminal has sent
+ * to every process already.
+ */
+const SAME_INTERRUPT = 500
+
 /** Listens to signals until the returned function is called. */
 export function onSignals(actions: SignalActions): () => void {
   let stopping = false
+  let interrupted = Number.NEGATIVE_INFINITY
   const end = (signal: NodeJS.Signals): void => {
-    if (stopping) actions.exit(128 + constants.signals[signal])
-    else actions.stop(signal)
+    const repeated = signal === 'SIGINT' && performance.now() - interrupted < SAME_INTERRUPT
+    if (signal === 'SIGINT' && !repeated) interrupted = performance.now()
+    if (!stopping) actions.stop(signal)
+    else if (!repeated) actions.exit(128 + constants.signals[signal])
     stopping = true
   }
   const reload = (): void => {

@@ -366,7 +366,7 @@ describe('hashed addresses', () => {
     expect(lines[0]).toContain('You are not permitted to post to team@lists.example;')
     expect(lines[1]).toMatch(/There is no list #[0-9a-f]{16}; .* from=<> to=<#/)
     expect(lines[2]).toMatch(
-      new RegExp(`sender=<${hash}> list=<team@lists.example> note=<for .*#[0-9a-f]{16}.*> ms=4$`),
+      new RegExp(`from=<${hash}> list=<team@lists.example> note=<for .*#[0-9a-f]{16}.*> ms=4$`),
     )
     expect(written()).not.toMatch(/alice|bob|b c/i)
   })
