@@ -11,12 +11,12 @@ import { realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { open, type RootDatabase, type Transaction } from 'lmdb'
 import { StoreUnavailable } from '../app/ports.ts'
-import { fillUp, makeDirectory, syncDirectory } from './embedded-files.ts'
+import { fillUp, makeDirectory, probe, syncDirectory } from './embedded-files.ts'
 import { TABLE_NAMES, type Tables } from './embedded-tables.ts'
 import { messageOf, SCHEMA_VERSION, StoreUnusable, schemaError, unavailable } from './store-errors.ts'
 
-/** Address space, not memory and not disk: the file grows as it must. lmdb-js would map anew beyond it. */
-const MAP_SIZE = 64 * 2 ** 30
+/** To begin with, in address space, which is neither memory nor disk: lmdb-js maps more when the file outgrows it. */
+const MAP_SIZE = 2 ** 30
 
 /** A listing holds one while it goes on. */
 const MAX_READERS = 512
@@ -84,6 +84,7 @@ export class EmbeddedDatabase {
   private constructor(path: string, key: string) {
     this.path = path
     this.#key = key
+    probe(key)
     const options = {
       path: key,
       // Otherwise a path with a dot in its last part becomes a file of that name.

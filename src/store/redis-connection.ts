@@ -87,6 +87,10 @@ export class RedisConnection {
       this.#lastError = error
       if (isSelectError(error)) this.#inWrongDb = true
     })
+    this.#redis.on('ready', () => {
+      // A connection that its peer ends in good order gives no other reason.
+      this.#lastError = new Error('the connection was lost')
+    })
     this.#redis.on('close', () => {
       this.#inWrongDb = false
     })

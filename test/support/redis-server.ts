@@ -79,7 +79,6 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
     child = undefined
     if (running === undefined || running.exitCode !== null || running.signalCode !== null) return
     const ended = once(running, 'exit')
-    running.kill('SIGCONT')
     running.kill('SIGKILL')
     await ended
   }
