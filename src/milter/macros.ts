@@ -1,6 +1,6 @@
 /**
- * The macros that an MTA has sent (SMFIC_MACRO), by the command that each set came for. Looked up as smfi_getsymval does
- * it, from the command at hand back to the connection's.
+ * The macros that an MTA has sent (SMFIC_MACRO), by the command that each set came for. A command sees its own set and,
+ * for what is not in it, those that came for earlier commands of the same message, as with smfi_getsymval.
  *
  * A set goes when another comes for the same command, and a message's sets go with the message. Those of a command yet
  * to come stay: some peers send MAIL's before HELO. RCPT's go with each RCPT: what one recipient resolved to must
@@ -13,30 +13,38 @@ export interface Macros {
   get(name: string): string | undefined
 }
 
-/** The commands whose macros are looked at, in the order of the dialogue; those in between have none that tell us anything. */
-const ORDER = ['C', 'H', 'M', 'R', 'T', 'E'] as const
-export type MacroCommand = (typeof ORDER)[number]
+type MacroSet = ReadonlyMap<string, string> | undefined
 
-const OF_MESSAGE: readonly MacroCommand[] = ['M', 'R', 'T', 'E']
+/** The commands of a message whose macros are looked at, in order: MAIL, RCPT, DATA and the end of the message. */
+const POSITIONS = { M: 0, R: 1, T: 2, E: 3 } as const
+export type MessageCommand = keyof typeof POSITIONS
 
-const POSITION = new Map<string, number>(ORDER.map((command, position) => [command, position]))
+function isOfMessage(command: string): command is MessageCommand {
+  return Object.hasOwn(POSITIONS, command)
+}
 
 export class MacroSets {
-  readonly #sets: (ReadonlyMap<string, string> | undefined)[] = []
+  #connect: MacroSet
+  #message: MacroSet[] = []
 
   /** Keeps the macros that came for the command `of`, if they are looked at. */
   put(of: string, data: Buffer): void {
-    const position = POSITION.get(of)
-    if (position !== undefined) this.#sets[position] = data.length === 0 ? undefined : decodeMacros(data)
+    if (of === 'C') this.#connect = decodeMacros(data)
+    else if (isOfMessage(of)) this.#message[POSITIONS[of]] = decodeMacros(data)
   }
 
-  /** The macros as the command sees them. */
-  for(command: MacroCommand): Macros {
-    const last = POSITION.get(command) ?? 0
+  /** The macros as CONNECT sees them. */
+  forConnect(): Macros {
+    const set = this.#connect
+    return { get: name => set?.get(name) }
+  }
+
+  /** The macros as a command of a message sees them. */
+  for(command: MessageCommand): Macros {
     return {
       get: name => {
-        for (let position = last; position >= 0; position--) {
-          const value = this.#sets[position]?.get(name)
+        for (let position: number = POSITIONS[command]; position >= 0; position--) {
+          const value = this.#message[position]?.get(name)
           if (value !== undefined) return value
         }
         return undefined
@@ -46,15 +54,11 @@ export class MacroSets {
 
   /** A recipient has been judged. */
   endRecipient(): void {
-    this.#forget('R')
+    this.#message[POSITIONS.R] = undefined
   }
 
   /** The message is over. */
   endMessage(): void {
-    for (const command of OF_MESSAGE) this.#forget(command)
-  }
-
-  #forget(command: MacroCommand): void {
-    this.#sets[POSITION.get(command) ?? 0] = undefined
+    this.#message = []
   }
 }

@@ -103,7 +103,7 @@ export class Session {
         macros.put(command.of, command.data)
         return NOTHING
       case 'connect':
-        return this.#work(connection.connect(command, macros.for('C')), send)
+        return this.#work(connection.connect(command, macros.forConnect()), send)
       case 'helo':
         return this.#work(connection.helo(command.name), send)
       case 'mail':
