@@ -1,6 +1,7 @@
 /**
  * The one place where adapters are made and put together. What depends on settings that may change while the daemon
- * runs reads them when it needs them.
+ * runs reads them when it needs them. What only the daemon needs is loaded when it is made: the command line opens
+ * stores here, and is to be quick.
  */
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,8 +15,6 @@ import type { Config, DeliveryConfig } from '../config/config.ts'
 import type { Site } from '../core/facts.ts'
 import { createDiscardDelivery } from '../delivery/discard.ts'
 import { createMaildirDelivery } from '../delivery/maildir.ts'
-import { createLmtpFront } from '../lmtp/server.ts'
-import { createPolicyFront } from '../policy/server.ts'
 import type { TrialMta } from '../trial/mta.ts'
 
 /**
@@ -78,7 +77,10 @@ function currentDelivery(settings: Settings): () => Delivery {
 }
 
 /** Puts the gate and the fronts together. */
-export function compose({ settings, store, recorder, log, clock }: ComposeParts): Composition {
+export async function compose(parts: ComposeParts): Promise<Composition> {
+  const { createPolicyFront } = await import('../policy/server.ts')
+  const { createLmtpFront } = await import('../lmtp/server.ts')
+  const { settings, store, recorder, log, clock } = parts
   const gate = new Gate({
     store,
     recorder,

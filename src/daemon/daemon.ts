@@ -38,16 +38,21 @@ export class Daemon {
   readonly #listeners = new Map<Listener, SocketName>()
   #trial: TrialMta | undefined
 
-  private constructor(parts: DaemonParts) {
+  private constructor(parts: DaemonParts, settings: Settings, fronts: Composition) {
     this.#parts = parts
-    this.#settings = { config: parts.config }
-    const { store, recorder, log } = parts
-    this.#fronts = compose({ settings: this.#settings, store, recorder, log, clock: Date.now })
+    this.#settings = settings
+    this.#fronts = fronts
   }
 
   /** Starts everything, or rejects with nothing started. @throws ListenError */
   static async start(parts: DaemonParts): Promise<Daemon> {
-    const daemon = new Daemon(parts)
+    const settings: Settings = { config: parts.config }
+    const { store, recorder, log } = parts
+    const daemon = new Daemon(
+      parts,
+      settings,
+      await compose({ settings, store, recorder, log, clock: Date.now }),
+    )
     try {
       for (const name of SOCKET_NAMES) await daemon.#listen(name)
       if (parts.config.trial.enabled) await daemon.#startTrial()
@@ -86,10 +91,10 @@ export class Daemon {
     this.#listeners.clear()
   }
 
-  /** Ends: no more connections; work under way is finished, within limits. */
+  /** Ends: no more connections, from now on without a trial MTA; work under way is finished, within limits. */
   async stop(): Promise<void> {
     // The trial MTA still needs the fronts for what it is at.
-    await this.#trial?.close()
+    if (this.#trial !== undefined) await this.#trial.close()
     this.closeListeners()
     await Promise.all([this.#fronts.policy.drain(GRACE_MS), this.#fronts.lmtp.drain(GRACE_MS)])
   }

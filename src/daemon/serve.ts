@@ -148,15 +148,18 @@ async function run(daemon: Daemon, ground: Ground): Promise<void> {
   const { env, log } = ground
   const release = onExit(daemon, ground)
   const { stopped, ignore } = signals(daemon, ground)
+  let end: Promise<void> | undefined
   try {
     await lookAtStore(ground)
     announce(daemon, ground)
     notify(env, log, { state: 'ready', status: 'serving' })
-    log.info('stopping', { signal: await stopped })
+    const signal = await stopped
+    end = daemon.stop()
+    log.info('stopping', { signal })
     log.flush()
     notify(env, log, { state: 'stopping', status: 'finishing work under way' })
   } finally {
-    await daemon.stop()
+    await (end ?? daemon.stop())
     ignore()
     release()
   }
