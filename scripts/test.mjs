@@ -30,17 +30,13 @@ function run(command, args, options = {}) {
   return result.status ?? 1
 }
 
-/**
- * What the lock file says, and no change to it. Not `npm ci`: that refuses a lock file made where the registry lacks
- * packages for other platforms, which optional dependencies name.
- */
 function installPackages() {
   const stamp = join(ROOT, 'node_modules', '.package-lock.json')
   const fresh =
     existsSync(stamp) && statSync(stamp).mtimeMs >= statSync(join(ROOT, 'package-lock.json')).mtimeMs
   if (fresh) return
   say('installing npm packages')
-  const status = run('npm', ['install', '--no-save', '--no-audit', '--no-fund'])
+  const status = run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund'])
   if (status !== 0) process.exit(status)
 }
 
