@@ -34,7 +34,11 @@ export const SETTINGS = {
 export async function startMilter(
   kind: Endpoint['kind'],
   given: Partial<Omit<MilterParts, 'gate' | 'settings'>> &
-    Pick<MilterParts, 'gate'> & { readonly settings?: Partial<MilterParts['settings']> },
+    Pick<MilterParts, 'gate'> & {
+      readonly settings?: Partial<MilterParts['settings']>
+      /** Of TCP; any that is free, if not given. */
+      readonly port?: number
+    },
 ): Promise<RunningMilter> {
   const lines: Line[] = []
   const note =
@@ -52,7 +56,7 @@ export async function startMilter(
   const directory = mkdtempSync(join(tmpdir(), 'postern-milter-'))
   chmodSync(directory, 0o755)
   const path = join(directory, 'milter.sock')
-  server.listen(kind === 'unix' ? { path } : { host: '127.0.0.1', port: 0 })
+  server.listen(kind === 'unix' ? { path } : { host: '127.0.0.1', port: given.port ?? 0 })
   await once(server, 'listening')
   if (kind === 'unix') chmodSync(path, 0o666)
   const endpoint: Endpoint =
