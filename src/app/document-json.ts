@@ -1,19 +1,16 @@
 /**
- * JSON (RFC 8259) read as it comes, for documents of any size. The caller describes the document by shapes, which are
- * handed its values as they end; whatever is wrong is said with its JSON path.
+ * JSON (RFC 8259) followed token by token, for documents of any size. The caller describes the document by shapes, which
+ * are handed its values as they come; whatever is wrong is said with its JSON path.
  *
- * Stricter than JSON where two readings of one text are possible: a key stands once in an object. Bounded: values
- * that are read whole.
+ * Stricter than JSON where two readings of one text are possible: a key stands once in an object. Nothing is kept: what
+ * memory a document takes is the shapes' business.
  */
 import { TokenType } from '@streamparser/json'
 
-export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject
-export interface JsonObject {
-  readonly [key: string]: JsonValue
-}
+export type JsonScalar = null | boolean | number | string
 
 /** What may stand at a place of the document. */
-export type Shape = ObjectShape | ArrayShape | ValueShape
+export type Shape = ObjectShape | ArrayShape | ScalarShape
 
 /** An object read member by member: `member` gives the shape of each key's value, and may throw `Wrong`. */
 export interface ObjectShape {
@@ -26,28 +23,20 @@ export interface ObjectShape {
 export interface ArrayShape {
   readonly kind: 'array'
   readonly element: (index: number) => Shape
-  readonly end?: () => void
 }
 
-/** A value read whole. */
-export interface ValueShape {
-  readonly kind: 'value'
-  readonly take: (value: JsonValue) => void
+/** A string, a number, `true`, `false` or `null`; `take` may throw `Wrong`. */
+export interface ScalarShape {
+  readonly kind: 'scalar'
+  /** What it should be, for messages: `a string`. */
+  readonly expected: string
+  readonly take: (value: JsonScalar) => void
 }
 
-/** What is wrong, in one sentence without a full stop, and in which part of the value that is being read. */
-export class Wrong {
-  readonly sentence: string
-  readonly part: readonly (string | number)[]
-
-  constructor(sentence: string, ...part: readonly (string | number)[]) {
-    this.sentence = sentence
-    this.part = part
-  }
+/** Something is wrong with what is being read. The message is one sentence without a full stop. */
+export class Wrong extends Error {
+  override readonly name = 'Wrong'
 }
-
-const MAX_NODES = 1_000
-const MAX_DEPTH = 8
 
 const WORDS: Readonly<Record<TokenType, string>> = {
   [TokenType.LEFT_BRACE]: 'an object',
@@ -72,25 +61,9 @@ const SCALARS: ReadonlySet<TokenType> = new Set([
   TokenType.NULL,
 ])
 
-/** Text from a document, fit for a message. */
-export function quoted(text: string): string {
-  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text)
-}
-
-/** What a value is, for messages. */
-export function kindOf(value: JsonValue): string {
-  if (typeof value === 'string') return quoted(value)
-  if (Array.isArray(value)) return 'an array'
-  return typeof value === 'object' && value !== null ? 'an object' : String(value)
-}
-
-/** `$.lists[3].people[17].who` */
-function formatPath(steps: readonly (string | number)[]): string {
-  const written = steps.map(step => {
-    if (typeof step === 'number') return `[${step}]`
-    return /^[a-z_]\w*$/i.test(step) ? `.${step}` : `[${quoted(step)}]`
-  })
-  return `$${written.join('')}`
+/** A value from a document, fit for a message. */
+export function quoted(value: JsonScalar): string {
+  return JSON.stringify(typeof value === 'string' && value.length > 60 ? `${value.slice(0, 60)}…` : value)
 }
 
 interface Frame {
@@ -103,18 +76,11 @@ interface Frame {
   next: 'first' | 'entry' | 'colon' | 'value' | 'comma'
 }
 
-/** A value inside a value that is read whole. */
-interface NestedShape extends ValueShape {
-  readonly depth: number
-}
-
-/** Follows a document token by token. Throws `Wrong`; `path` then says where. */
+/** Follows a document. Throws `Wrong`; `path` then says where. */
 export class JsonFollower {
   readonly #stack: Frame[] = []
   /** What the next value has to be. */
-  #wanted: Shape | NestedShape | undefined
-  /** How many more values the one that is being read whole may have. */
-  #room = 0
+  #wanted: Shape | undefined
 
   constructor(root: Shape) {
     this.#wanted = root
@@ -125,27 +91,29 @@ export class JsonFollower {
     return this.#wanted === undefined && this.#stack.length === 0
   }
 
-  /** The path of what is being read, or of a part of it. */
-  path(part: readonly (string | number)[] = []): string {
-    return formatPath([...this.#stack.flatMap(({ step }) => (step === undefined ? [] : [step])), ...part])
+  /** The path of what is being read: `$.lists[3].people[17].who`. */
+  get path(): string {
+    const steps = this.#stack.map(({ step }) => {
+      if (step === undefined) return ''
+      if (typeof step === 'number') return `[${step}]`
+      return /^[a-z_]\w*$/i.test(step) ? `.${step}` : `[${quoted(step)}]`
+    })
+    return `$${steps.join('')}`
   }
 
   /** Takes the next token. */
-  push(kind: TokenType, value: string | number | boolean | null): void {
+  push(kind: TokenType, value: JsonScalar): void {
     const frame = this.#stack[this.#stack.length - 1]
     if (frame === undefined || frame.next === 'value') this.#value(kind, value)
     else if (frame.shape.kind === 'object') this.#inObject(frame, frame.shape, kind, value)
     else this.#inArray(frame, frame.shape, kind, value)
   }
 
-  #inObject(
-    frame: Frame,
-    shape: ObjectShape,
-    kind: TokenType,
-    value: string | number | boolean | null,
-  ): void {
+  #inObject(frame: Frame, shape: ObjectShape, kind: TokenType, value: JsonScalar): void {
     if (kind === TokenType.RIGHT_BRACE && (frame.next === 'first' || frame.next === 'comma')) {
-      this.#leave(shape)
+      this.#stack.pop()
+      shape.end?.()
+      this.#settled()
     } else if (frame.next === 'comma') {
       if (kind !== TokenType.COMMA) throw new Wrong(`expected a comma or }, not ${WORDS[kind]}`)
       frame.next = 'entry'
@@ -165,9 +133,10 @@ export class JsonFollower {
     }
   }
 
-  #inArray(frame: Frame, shape: ArrayShape, kind: TokenType, value: string | number | boolean | null): void {
+  #inArray(frame: Frame, shape: ArrayShape, kind: TokenType, value: JsonScalar): void {
     if (kind === TokenType.RIGHT_BRACKET && (frame.next === 'first' || frame.next === 'comma')) {
-      this.#leave(shape)
+      this.#stack.pop()
+      this.#settled()
     } else if (frame.next === 'comma') {
       if (kind !== TokenType.COMMA) throw new Wrong(`expected a comma or ], not ${WORDS[kind]}`)
       frame.next = 'entry'
@@ -179,48 +148,19 @@ export class JsonFollower {
     }
   }
 
-  #value(kind: TokenType, value: string | number | boolean | null): void {
+  #value(kind: TokenType, value: JsonScalar): void {
     const shape = this.#wanted
     if (shape === undefined) throw new Wrong(`expected the end of the document, not ${WORDS[kind]}`)
-    if (shape.kind === 'value') {
-      this.#whole(shape, kind, value)
+    if (shape.kind === 'scalar') {
+      if (!SCALARS.has(kind)) throw new Wrong(`expected ${shape.expected}, not ${WORDS[kind]}`)
+      shape.take(value)
+      this.#settled()
       return
     }
     const opening = shape.kind === 'object' ? TokenType.LEFT_BRACE : TokenType.LEFT_BRACKET
     if (kind !== opening) throw new Wrong(`expected ${WORDS[opening]}, not ${WORDS[kind]}`)
-    this.#enter(shape)
-  }
-
-  #whole(shape: ValueShape | NestedShape, kind: TokenType, value: string | number | boolean | null): void {
-    const depth = 'depth' in shape ? shape.depth : MAX_DEPTH
-    if (depth === MAX_DEPTH) this.#room = MAX_NODES
-    if (depth === 0 || this.#room-- === 0) throw new Wrong('the value is too big')
-    const nested = (take: ValueShape['take']): NestedShape => ({ kind: 'value', take, depth: depth - 1 })
-    if (kind === TokenType.LEFT_BRACE) {
-      const members: [string, JsonValue][] = []
-      const member = (key: string): Shape => nested(value => members.push([key, value]))
-      this.#enter({ kind: 'object', member, end: () => shape.take(Object.fromEntries(members)) })
-    } else if (kind === TokenType.LEFT_BRACKET) {
-      const elements: JsonValue[] = []
-      const element = nested(value => elements.push(value))
-      this.#enter({ kind: 'array', element: () => element, end: () => shape.take(elements) })
-    } else if (SCALARS.has(kind)) {
-      shape.take(value)
-      this.#settled()
-    } else {
-      throw new Wrong(`expected a value, not ${WORDS[kind]}`)
-    }
-  }
-
-  #enter(shape: ObjectShape | ArrayShape): void {
     const seen = shape.kind === 'object' ? new Set<string>() : undefined
     this.#stack.push({ shape, seen, step: undefined, next: 'first' })
-  }
-
-  #leave(shape: ObjectShape | ArrayShape): void {
-    this.#stack.pop()
-    shape.end?.()
-    this.#settled()
   }
 
   #settled(): void {

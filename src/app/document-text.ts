@@ -1,6 +1,6 @@
 /** The bytes of a JSON document, in slices, followed by its shapes; whatever is wrong gets its line and column. */
 import { Tokenizer, TokenizerError } from '@streamparser/json'
-import { JsonFollower, type Shape, Wrong } from './document-json.ts'
+import { JsonFollower, type JsonScalar, type Shape, Wrong } from './document-json.ts'
 
 /** Where something stands in a document. Lines and columns count from 1, columns in bytes. */
 export interface Place {
@@ -93,7 +93,7 @@ class JsonText {
     this.#follower = new JsonFollower(rootShape(() => this.#placeOf(this.#token)))
     this.#tokenizer.onToken = ({ token, value, offset }) => {
       this.#token = offset + this.#mark
-      this.#follower.push(token, value as string | number | boolean | null)
+      this.#follower.push(token, value as JsonScalar)
     }
   }
 
@@ -102,7 +102,11 @@ class JsonText {
       this.#mark = BYTE_ORDER_MARK.length
     }
     this.#lines.next(slice)
-    this.#write(slice)
+    try {
+      this.#tokenizer.write(slice)
+    } catch (error) {
+      throw this.#understood(error, slice)
+    }
     this.#read += slice.length
     if (this.#read - this.#token > MAX_TOKEN) {
       throw this.#error('a single value, or a stretch of white space, is longer than 1 MiB', this.#token)
@@ -114,31 +118,24 @@ class JsonText {
     try {
       this.#tokenizer.end()
     } catch (error) {
-      if (!(error instanceof TokenizerError)) throw error
+      if (!(error instanceof TokenizerError)) throw this.#understood(error)
       throw this.#error('the document ends in the middle', this.#read)
     }
     if (!this.#follower.isComplete) throw this.#error('the document ends in the middle', this.#read)
   }
 
-  #write(slice: Uint8Array): void {
-    try {
-      this.#tokenizer.write(slice)
-    } catch (error) {
-      if (error instanceof Wrong) {
-        throw new DocumentError(error.sentence, this.#placeOf(this.#token, error.part))
-      }
-      if (isEncodingError(error)) throw this.#error('not UTF-8', this.#token)
-      const offset = error instanceof TokenizerError ? POSITION.exec(error.message)?.[1] : undefined
-      if (offset === undefined) throw error
-      throw this.#error(
-        `not JSON: unexpected ${byteInWords(slice[Number(offset) - this.#read])}`,
-        Number(offset),
-      )
-    }
+  /** What was thrown while tokens were read, as an error of the document if it is one. */
+  #understood(error: unknown, slice: Uint8Array = new Uint8Array()): unknown {
+    if (error instanceof Wrong) return this.#error(error.message, this.#token)
+    if (isEncodingError(error)) return this.#error('not UTF-8', this.#token)
+    const offset = error instanceof TokenizerError ? POSITION.exec(error.message)?.[1] : undefined
+    if (offset === undefined) return error
+    const byte = slice[Number(offset) - this.#read]
+    return this.#error(`not JSON: unexpected ${byteInWords(byte)}`, Number(offset))
   }
 
-  #placeOf(offset: number, part: readonly (string | number)[] = []): Place {
-    return { path: this.#follower.path(part), ...this.#lines.placeOf(offset) }
+  #placeOf(offset: number): Place {
+    return { path: this.#follower.path, ...this.#lines.placeOf(offset) }
   }
 
   #error(sentence: string, offset: number): DocumentError {

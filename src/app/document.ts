@@ -7,23 +7,20 @@
  */
 import type { Address } from '../core/address.ts'
 import type { Domain } from '../core/domain.ts'
-import { ACTIONS, FLAVOURS, type Flavour, type ListSettings, SETTING_NAMES, SETTINGS } from '../core/list.ts'
+import type { Flavour, ListSettings } from '../core/list.ts'
 import { type MtaKey, parseMtaKey } from '../core/mta.ts'
 import type { Parsed } from '../core/parsed.ts'
-import { makePerson, ROLES } from '../core/person.ts'
 import { parseWho, type Who } from '../core/who.ts'
-import { readDomain } from './administration/domains.ts'
 import { parseListAddress } from './administration/list-address.ts'
 import {
   type ArrayShape,
-  type JsonObject,
-  type JsonValue,
-  kindOf,
+  type JsonScalar,
   type ObjectShape,
   quoted,
   type Shape,
   Wrong,
 } from './document-json.ts'
+import { domainShape, known, parsedBy, personShape, settingsShape } from './document-shapes.ts'
 import { followJson, type Place } from './document-text.ts'
 import type { MtaList, PersonEntry } from './ports.ts'
 
@@ -50,72 +47,8 @@ export type DocumentEntry =
   | { readonly kind: 'mta'; readonly list: MtaList; readonly key: MtaKey }
 
 const TOP_KEYS = ['postern', 'domains', 'lists', 'bans', 'forbidden', 'mtas'] as const
-const DOMAIN_KEYS = ['domain', 'flavour'] as const
 const LIST_KEYS = ['address', 'settings', 'bans', 'people'] as const
-const PERSON_KEYS = ['who', 'roles', 'action'] as const
 const MTA_KEYS = ['known', 'refused'] as const
-
-/** One of the keys that are known here. */
-function known<K extends string>(key: string, keys: readonly K[]): K {
-  const found = keys.find(candidate => candidate === key)
-  if (found === undefined) throw new Wrong(`unknown key ${quoted(key)}; expected ${keys.join(', ')}`)
-  return found
-}
-
-function read<T>(value: JsonValue, parse: (text: string) => Parsed<T>, ...part: readonly string[]): T {
-  if (typeof value !== 'string') throw new Wrong(`expected a string, not ${kindOf(value)}`, ...part)
-  const result = parse(value)
-  if (!result.ok) throw new Wrong(`${quoted(value)}: ${result.problem}`, ...part)
-  return result.value
-}
-
-function oneOf<T extends string>(
-  value: JsonValue | undefined,
-  choices: readonly T[],
-  ...part: readonly (string | number)[]
-): T {
-  const found = choices.find(choice => choice === value)
-  if (found === undefined) {
-    throw new Wrong(`expected one of ${choices.join(', ')}, not ${kindOf(value ?? null)}`, ...part)
-  }
-  return found
-}
-
-function members(value: JsonValue, keys: readonly string[]): JsonObject {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new Wrong(`expected an object, not ${kindOf(value)}`)
-  }
-  for (const key of Object.keys(value)) known(key, keys)
-  return value as JsonObject
-}
-
-function required(object: JsonObject, key: string): JsonValue {
-  const value = object[key]
-  if (value === undefined) throw new Wrong(`the key ${quoted(key)} is missing`)
-  return value
-}
-
-function readPerson(value: JsonValue): PersonEntry {
-  const object = members(value, PERSON_KEYS)
-  const who = read(required(object, 'who'), parseWho, 'who')
-  const rolesValue = required(object, 'roles')
-  if (!Array.isArray(rolesValue)) throw new Wrong(`expected an array, not ${kindOf(rolesValue)}`, 'roles')
-  const roles = rolesValue.map((role: JsonValue, index) => oneOf(role, ROLES, 'roles', index))
-  const action = object['action'] === undefined ? undefined : oneOf(object['action'], ACTIONS, 'action')
-  const person = makePerson(roles, action)
-  if (!person.ok) throw new Wrong(person.problem, 'roles')
-  return { who, person: person.value }
-}
-
-function readSettings(value: JsonValue): Partial<ListSettings> {
-  const object = members(value, SETTING_NAMES)
-  const settings = SETTING_NAMES.filter(name => object[name] !== undefined).map(name => {
-    const given = object[name] ?? null
-    const text = typeof given === 'number' ? String(given) : given
-    return [name, read<unknown>(text, SETTINGS[name].parse, name)] as const
-  })
-  return Object.fromEntries(settings) as Partial<ListSettings>
-}
 
 /** The shapes of a document; what they find is in `entries` until it is taken. */
 class DocumentShapes {
@@ -153,47 +86,42 @@ class DocumentShapes {
     this.#seen.add(key)
     switch (key) {
       case 'postern':
-        return { kind: 'value', take: version => this.#version(version) }
+        return { kind: 'scalar', expected: `version ${DOCUMENT_VERSION}`, take: this.#version }
       case 'domains':
-        return this.#each(value => this.#entries.push(this.#domain(value)))
+        return { kind: 'array', element: () => domainShape(this.#domain) }
       case 'lists':
         return { kind: 'array', element: () => this.#list() }
       case 'bans':
-        return this.#each(value => this.#entries.push({ kind: 'ban', who: read(value, parseWho) }))
+        return this.#each(parseWho, who => this.#entries.push({ kind: 'ban', who }))
       case 'forbidden':
-        return this.#each(value => this.#entries.push({ kind: 'forbidden', who: read(value, parseWho) }))
+        return this.#each(parseWho, who => this.#entries.push({ kind: 'forbidden', who }))
       case 'mtas':
         return { kind: 'object', member: list => this.#mtas(known(list, MTA_KEYS)) }
     }
   }
 
-  #each(take: (value: JsonValue) => void): ArrayShape {
-    return { kind: 'array', element: () => ({ kind: 'value', take }) }
+  /** An array of strings that a parser takes. One shape does for all of them: it keeps nothing. */
+  #each<T>(parse: (text: string) => Parsed<T>, take: (value: T) => void): ArrayShape {
+    const shape = parsedBy(parse, take)
+    return { kind: 'array', element: () => shape }
   }
 
-  #version(version: JsonValue): void {
+  readonly #version = (version: JsonScalar): void => {
     if (version !== DOCUMENT_VERSION) {
-      throw new Wrong(`expected version ${DOCUMENT_VERSION} of the format, not ${kindOf(version)}`)
+      throw new Wrong(`expected version ${DOCUMENT_VERSION} of the format, not ${quoted(version)}`)
     }
   }
 
-  #domain(value: JsonValue): DocumentEntry {
-    const object = members(value, DOMAIN_KEYS)
-    const domain = read(
-      required(object, 'domain'),
-      text => {
-        const outcome = readDomain(text)
-        return outcome.ok ? outcome : { ok: false, problem: outcome.problem.sentence }
-      },
-      'domain',
-    )
-    const flavour =
-      object['flavour'] === undefined ? undefined : oneOf(object['flavour'], FLAVOURS, 'flavour')
-    return { kind: 'domain', domain, flavour }
+  readonly #domain = (domain: Domain, flavour: Flavour | undefined): void => {
+    this.#entries.push({ kind: 'domain', domain, flavour })
+  }
+
+  readonly #person = (entry: PersonEntry): void => {
+    this.#entries.push({ kind: 'person', entry })
   }
 
   #mtas(list: MtaList): ArrayShape {
-    return this.#each(value => this.#entries.push({ kind: 'mta', list, key: read(value, parseMtaKey) }))
+    return this.#each(parseMtaKey, key => this.#entries.push({ kind: 'mta', list, key }))
   }
 
   #list(): ObjectShape {
@@ -209,25 +137,19 @@ class DocumentShapes {
     const member = (key: string): Shape => {
       switch (known(key, LIST_KEYS)) {
         case 'address':
-          return {
-            kind: 'value',
-            take: value => {
-              head = { address: this.#newList(read(value, parseListAddress)), place: this.#here() }
-            },
-          }
+          return parsedBy(parseListAddress, address => {
+            head = { address: this.#newList(address), place: this.#here() }
+          })
         case 'settings':
           if (begun) throw new Wrong('"settings" must come before "people"')
-          return {
-            kind: 'value',
-            take: value => {
-              settings = readSettings(value)
-            },
-          }
+          return settingsShape(given => {
+            settings = given
+          })
         case 'bans':
-          return this.#each(value => bans.push(read(value, parseWho)))
+          return this.#each(parseWho, who => bans.push(who))
         case 'people':
           begin()
-          return this.#each(value => this.#entries.push({ kind: 'person', entry: readPerson(value) }))
+          return { kind: 'array', element: () => personShape(this.#person) }
       }
     }
     const end = (): void => {

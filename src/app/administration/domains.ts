@@ -2,6 +2,7 @@
 import { type Domain, parseDomain } from '../../core/domain.ts'
 import type { ListDomain } from '../../core/facts.ts'
 import { FLAVOURS, type Flavour, SETTINGS } from '../../core/list.ts'
+import { type Parsed, problem } from '../../core/parsed.ts'
 import type { Change, Directory } from '../ports.ts'
 import { inOrder } from './in-order.ts'
 import { done, type Outcome, outcomeOf, refused } from './problem.ts'
@@ -19,13 +20,17 @@ export function readFlavour(text: string): Outcome<Flavour> {
     : done(found)
 }
 
-/** Reads a list domain's name. An address literal is no domain that lists could be in. */
+/** Parses a list domain's name. An address literal is no domain that lists could be in. */
+export function parseListDomain(text: string): Parsed<Domain> {
+  const domain = parseDomain(text)
+  return domain.ok && domain.value.startsWith('[')
+    ? problem('lists are in named domains, not at addresses')
+    : domain
+}
+
+/** The same for a use case. */
 export function readDomain(text: string): Outcome<Domain> {
-  const domain = outcomeOf(parseDomain(text), 'domain-invalid', text)
-  if (domain.ok && domain.value.startsWith('[')) {
-    return refused('domain-invalid', `${JSON.stringify(text)}: lists are in named domains, not at addresses`)
-  }
-  return domain
+  return outcomeOf(parseListDomain(text), 'domain-invalid', text)
 }
 
 /** Puts a domain in place: with the flavour given, else with the one it has, else with the initial one. */

@@ -205,7 +205,7 @@ export const askCommand: AddCommand = (parent, session) => {
       ],
       ['postern ask --phase EHLO --client 192.0.2.1 --helo mx.example.net', 'is this MTA welcome?'],
     ],
-    `Exit status: 0 accepted, held, discarded, settled later or not ours; 1 refused; 75 deferred, also when the
-store is away; 64 usage; 78 configuration.`,
+    `Exit status: 0 accepted, held, discarded, settled later or not ours;
+1 refused; 75 deferred, also when the store is away; 64 usage; 78 configuration.`,
   )
 }

@@ -3,7 +3,8 @@ import { FLAVOURS } from '../../core/list.ts'
 import { type AddCommand, JSON_OPTION, teach } from '../command.ts'
 import { list } from '../listing.ts'
 
-const FLAVOUR_HELP = `The flavour says how service addresses are spelled, and is what new lists of the domain get:
+const FLAVOUR_HELP = `The flavour says how service addresses are spelled, and is what new lists of the
+domain get:
   mailman   team-owner@, team-bounces@, team-request@ …; team+detail@ is team@
   mlmmj     team+owner@, team+subscribe@ …
   sympa     team-request@, team-editor@, team-owner@ …`
@@ -42,7 +43,7 @@ export const domainCommands: AddCommand = (parent, session) => {
       .command('remove')
       .summary('remove a domain that has no lists')
       .description('Removes a list domain. One that lists are left in is not removed.')
-      .argument('<domain>')
+      .argument('<domain>', 'such as lists.example.org')
       .action(async (text: string) => {
         const administration = await session.administration()
         await session.say(`${session.value(await administration.domains.remove(text))}: domain removed`)

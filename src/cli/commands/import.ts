@@ -157,7 +157,8 @@ export const importCommand: AddCommand = (parent, session) => {
       ['postern import lists.json', 'change it'],
       ['postern export | ssh other postern import -', 'copy everything to another host'],
     ],
-    `Of a document that is damaged, what stands before the damage is put in place, except the list that was being
-read: that one stays as it was. Importing the corrected document again does no harm.`,
+    `Of a document that is damaged, what stands before the damage is put in place,
+except the list that was being read: that one stays as it was. Importing the
+corrected document again does no harm.`,
   )
 }

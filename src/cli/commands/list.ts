@@ -114,7 +114,7 @@ export const listCommands: AddCommand = (parent, session) => {
       .command('add')
       .summary('add a list')
       .description('Adds a list. Its domain must be a list domain, and gives it its flavour.')
-      .argument('<address>', 'the posting address')
+      .argument('<address>', 'the posting address of the new list')
       .argument('[settings...]', 'KEY=VALUE, over those of the preset')
       .option(...PRESET_OPTION)
       .action((text: string, pairs: readonly string[], options: { readonly preset?: string }) =>
@@ -136,7 +136,7 @@ export const listCommands: AddCommand = (parent, session) => {
       .command('set')
       .summary('change settings of a list')
       .description("Changes some of a list's settings; the others stay.")
-      .argument('<address>')
+      .argument('<address>', 'the posting address of the list')
       .argument('[settings...]', 'KEY=VALUE, over those of the preset')
       .option(...PRESET_OPTION)
       .action((text: string, pairs: readonly string[], options: { readonly preset?: string }) =>
@@ -157,7 +157,7 @@ export const listCommands: AddCommand = (parent, session) => {
       .description(
         'Removes a list with its people, its bans and what was counted for it. Export it first to keep them.',
       )
-      .argument('<address>')
+      .argument('<address>', 'the posting address of the list')
       .action(async (text: string) => {
         const administration = await session.administration()
         const { address, people } = session.value(await administration.lists.remove(text))
@@ -176,7 +176,7 @@ export const listCommands: AddCommand = (parent, session) => {
       .description(
         'Shows the settings of a list with their meaning, how many people and bans it has, and what is settled at RCPT.',
       )
-      .argument('<address>')
+      .argument('<address>', 'the posting address of the list')
       .option(...JSON_OPTION)
       .action(async (text: string, options: { readonly json?: true }) => {
         const administration = await session.administration()
@@ -196,7 +196,7 @@ export const listCommands: AddCommand = (parent, session) => {
       .description(
         'Shows the lists, all of them or those of a domain, with the first preset that they agree with.',
       )
-      .argument('[domain]')
+      .argument('[domain]', 'only the lists of this domain')
       .option(...JSON_OPTION)
       .action(async (domain: string | undefined, options: { readonly json?: true }) => {
         const administration = await session.administration()

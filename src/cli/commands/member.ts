@@ -150,7 +150,7 @@ export const memberCommands: AddCommand = (parent, session) => {
       .description(
         'Adds people to a list, or adds to what they are: a role keeps the roles they have, and an action stays until another is given.',
       )
-      .argument('<list>')
+      .argument('<list>', 'the posting address of the list')
       .argument('<who...>', 'addresses or domains; - reads them from standard input, one a line')
       .option(
         '--role <role>',
@@ -174,7 +174,11 @@ export const memberCommands: AddCommand = (parent, session) => {
       ],
       ['postern member add team@lists.example.org - < addresses', 'many members'],
     ],
-    `${WHO_HELP}\n\nOf several records that are about a sender the most specific one counts: the address before its\ndomain. Of several roles the first counts: ${ROLES.join(', ')}.`,
+    `${WHO_HELP}
+
+Of several records that are about a sender the most specific one counts: the
+address before its domain. Of several roles the first of these counts:
+${ROLES.join(', ')}.`,
   )
 
   teach(
@@ -182,7 +186,7 @@ export const memberCommands: AddCommand = (parent, session) => {
       .command('remove')
       .summary('remove people or roles')
       .description('Removes people from a list, or one of their roles. With the last role goes the record.')
-      .argument('<list>')
+      .argument('<list>', 'the posting address of the list')
       .argument('<who...>', 'addresses or domains; - reads them from standard input, one a line')
       .option('--role <role>', `only this role: ${ROLES.join(', ')}`)
       .action((list: string, who: readonly string[], options: { readonly role?: string }) =>
@@ -203,7 +207,7 @@ export const memberCommands: AddCommand = (parent, session) => {
       .command('ls')
       .summary('show who is on a list')
       .description('Shows the people of a list in the order of their addresses.')
-      .argument('<list>')
+      .argument('<list>', 'the posting address of the list')
       .option('--role <role>', `only those with this role: ${ROLES.join(', ')}`)
       .option(...JSON_OPTION)
       .action(async (listText: string, options: { readonly role?: string; readonly json?: true }) => {

@@ -16,7 +16,8 @@ const MTA_HELP = `An MTA is one of:
   192.0.2.0/24      a network, IPv4 or IPv6, or a single address
   mx.example.net    a host, in any case
   .example.net      every host of a domain, and the domain itself
-A known MTA is known by its network or its verified name. A refused one is also found by the name it gives at HELO.`
+A known MTA is known by its network or its verified name. A refused one is also
+found by the name it gives at HELO.`
 
 function listOf(options: Options): MtaList {
   return options.refuse === true ? 'refused' : 'known'

@@ -1,0 +1,134 @@
+/** The entries of an import document, as shapes that are handed what stands there and check it there and then. */
+import type { Domain } from '../core/domain.ts'
+import {
+  ACTIONS,
+  type Action,
+  FLAVOURS,
+  type Flavour,
+  type ListSettings,
+  SETTING_NAMES,
+  SETTINGS,
+} from '../core/list.ts'
+import type { Parsed } from '../core/parsed.ts'
+import { makePerson, ROLES, type Role } from '../core/person.ts'
+import { parseWho, type Who } from '../core/who.ts'
+import { parseListDomain } from './administration/domains.ts'
+import { type ObjectShape, quoted, type ScalarShape, Wrong } from './document-json.ts'
+import type { PersonEntry } from './ports.ts'
+
+const DOMAIN_KEYS = ['domain', 'flavour'] as const
+const PERSON_KEYS = ['who', 'roles', 'action'] as const
+
+/** One of the keys that are known here. */
+export function known<K extends string>(key: string, keys: readonly K[]): K {
+  const found = keys.find(candidate => candidate === key)
+  if (found === undefined) throw new Wrong(`unknown key ${quoted(key)}; expected ${keys.join(', ')}`)
+  return found
+}
+
+/** A string that a parser takes. */
+export function parsedBy<T>(parse: (text: string) => Parsed<T>, take: (value: T) => void): ScalarShape {
+  return {
+    kind: 'scalar',
+    expected: 'a string',
+    take: value => {
+      if (typeof value !== 'string') throw new Wrong(`expected a string, not ${quoted(value)}`)
+      const result = parse(value)
+      if (!result.ok) throw new Wrong(`${quoted(value)}: ${result.problem}`)
+      take(result.value)
+    },
+  }
+}
+
+/** One of a few words. */
+function oneOf<T extends string>(choices: readonly T[], take: (value: T) => void): ScalarShape {
+  const expected = `one of ${choices.join(', ')}`
+  return {
+    kind: 'scalar',
+    expected,
+    take: value => {
+      const found = choices.find(choice => choice === value)
+      if (found === undefined) throw new Wrong(`expected ${expected}, not ${quoted(value)}`)
+      take(found)
+    },
+  }
+}
+
+function missing(key: string): Wrong {
+  return new Wrong(`the key ${quoted(key)} is missing`)
+}
+
+/** A list domain. */
+export function domainShape(take: (domain: Domain, flavour: Flavour | undefined) => void): ObjectShape {
+  let domain: Domain | undefined
+  let flavour: Flavour | undefined
+  return {
+    kind: 'object',
+    member: key => {
+      switch (known(key, DOMAIN_KEYS)) {
+        case 'domain':
+          return parsedBy(parseListDomain, value => {
+            domain = value
+          })
+        case 'flavour':
+          return oneOf(FLAVOURS, value => {
+            flavour = value
+          })
+      }
+    },
+    end: () => {
+      if (domain === undefined) throw missing('domain')
+      take(domain, flavour)
+    },
+  }
+}
+
+/** Somebody on a list. */
+export function personShape(take: (entry: PersonEntry) => void): ObjectShape {
+  let who: Who | undefined
+  let roles: Set<Role> | undefined
+  let action: Action | undefined
+  return {
+    kind: 'object',
+    member: key => {
+      switch (known(key, PERSON_KEYS)) {
+        case 'who':
+          return parsedBy(parseWho, value => {
+            who = value
+          })
+        case 'roles': {
+          const found = new Set<Role>()
+          roles = found
+          return { kind: 'array', element: () => oneOf(ROLES, role => found.add(role)) }
+        }
+        case 'action':
+          return oneOf(ACTIONS, value => {
+            action = value
+          })
+      }
+    },
+    end: () => {
+      if (who === undefined) throw missing('who')
+      if (roles === undefined) throw missing('roles')
+      const person = makePerson([...roles], action)
+      if (!person.ok) throw new Wrong(`"roles": ${person.problem}`)
+      take({ who, person: person.value })
+    },
+  }
+}
+
+/** Some of a list's settings, each as a text; a number is taken for its text, so that sizes need no quotes. */
+export function settingsShape(take: (settings: Partial<ListSettings>) => void): ObjectShape {
+  const settings: Record<string, unknown> = {}
+  return {
+    kind: 'object',
+    member: key => {
+      const name = known(key, SETTING_NAMES)
+      const text = parsedBy<unknown>(SETTINGS[name].parse, value => {
+        settings[name] = value
+      })
+      return { ...text, take: value => text.take(typeof value === 'number' ? String(value) : value) }
+    },
+    end: () => take(settings as Partial<ListSettings>),
+  }
+}
