@@ -2,7 +2,6 @@
  * The configuration file's shape: every key with its type, limits and default. The defaults stand here and nowhere
  * else, written as a file would write them; `docs/configuration.md` is compared with this by a test.
  */
-import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { type Endpoint, formatEndpoint, parseEndpoint } from '../app/endpoint.ts'
@@ -222,6 +221,6 @@ export type ConfigFile = z.output<ReturnType<typeof configSchema>>
 
 /** A host name for the sink's greeting, from what the system calls itself. */
 export function usableHostname(systemName: string): string {
-  const domain = isIP(systemName) === 0 ? parseDomain(systemName) : undefined
-  return domain?.ok === true ? domain.value : 'localhost'
+  const domain = parseDomain(systemName)
+  return domain.ok ? domain.value : 'localhost'
 }
