@@ -345,7 +345,8 @@ describe.skipIf(redisMissing('the daemon without its Redis'))('Redis', () => {
   test('away at the start: serves, says so once, and answers once it is there', async () => {
     const redis = await startRedis()
     await redis.stop()
-    configure(`${PLACES}[redis]\nhost = "127.0.0.1"\nport = ${redis.port}\n`)
+    const place = `[redis]\nhost = "127.0.0.1"\nport = ${redis.port}\n`
+    configure(PLACES + place)
     const served = await ready()
     const policy = client(served)
     for (let asked = 0; asked < 3; asked++) {
@@ -354,6 +355,14 @@ describe.skipIf(redisMissing('the daemon without its Redis'))('Redis', () => {
       )
     }
     expect(served.said.match(/error: store unavailable; store=<redis at /g)).toHaveLength(1)
+    // The site may think again while Redis is away, and is heard on connections that are there.
+    configure(`${PLACES.replace('[lmtp]', 'on_store_failure = "pass"\n[lmtp]')}${place}`)
+    served.signal('SIGHUP')
+    await served.says(/ configuration reloaded;/)
+    expect(await policy.ask('b@example.net', 'x@a.example')).toBe('DUNNO')
+    configure(PLACES + place)
+    served.signal('SIGHUP')
+    await served.says(/ configuration reloaded;[\s\S]* configuration reloaded;/)
     await redis.restart()
     let answer: string | undefined = ''
     while (answer !== 'DUNNO') answer = await policy.ask('b@example.net', 'x@a.example')
