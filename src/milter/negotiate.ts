@@ -59,7 +59,7 @@ const SMFIM = { CONNECT: 0, ENVFROM: 2, ENVRCPT: 3, DATA: 4, EOM: 5 } as const
  * The macros that are looked at. `_` and `{client_resolve}` tell whether the client's name is proven; what RCPT resolved
  * to tells what the MTA makes of a recipient, and which ones it has refused itself.
  */
-const MACROS: readonly (readonly [number, string])[] = [
+export const MACROS: readonly (readonly [number, string])[] = [
   [SMFIM.CONNECT, '_ {client_resolve} {client_addr}'],
   [SMFIM.ENVFROM, 'i {auth_authen} {mail_addr}'],
   [SMFIM.ENVRCPT, 'i {rcpt_mailer} {rcpt_addr}'],
