@@ -20,6 +20,7 @@ const PARTS = [
   { program: '/usr/sbin/postfix', package: 'postfix' },
   { program: '/usr/bin/swaks', package: 'swaks' },
   { program: '/usr/bin/openssl', package: 'openssl' },
+  { program: '/usr/bin/miltertest', package: 'miltertest' },
 ]
 
 const say = text => process.stderr.write(`${text}\n`)
