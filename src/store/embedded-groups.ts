@@ -64,6 +64,23 @@ export class Groups {
     return 'added'
   }
 
+  /** Puts many entries; `see` learns what each one's name had before. */
+  putAll(
+    group: number,
+    entries: readonly (readonly [name: string, value: string])[],
+    see: (name: string, value: string, before: string | undefined) => void = () => {},
+  ): void {
+    let added = 0
+    for (const [name, value] of entries) {
+      const before = this.get(group, name)
+      see(name, value, before)
+      if (before === value) continue
+      if (before === undefined) added++
+      this.#tables.entries.put([group, name], value)
+    }
+    if (added > 0) this.#tables.counts.put(group, this.count(group) + added)
+  }
+
   remove(group: number, name: string): boolean {
     if (!this.has(group, name)) return false
     this.#tables.entries.remove([group, name])

@@ -80,14 +80,12 @@ export class EmbeddedStaging implements StagedPeople {
     this.#renew()
     const live = this.#database.tables.lists.get(this.#address)?.people
     const sums: Sums = { added: 0, changed: 0, unchanged: 0 }
-    for (const { who, person } of batch) {
-      const text = formatPerson(person)
+    const entries = batch.map(({ who, person }) => [who, formatPerson(person)] as const)
+    this.#groups.putAll(this.#people, entries, (who, text, before) => {
       const now = live === undefined ? undefined : this.#groups.get(live, who)
-      const before = this.#groups.get(this.#people, who)
       if (before !== undefined) sums[kindOf(now, before)]--
       sums[kindOf(now, text)]++
-      this.#groups.put(this.#people, who, text)
-    }
+    })
     return sums
   }
 
@@ -104,10 +102,10 @@ export class EmbeddedStaging implements StagedPeople {
       return change(before)
     }
     for (let from = 0; from < list.bans.length; from += BATCH) {
-      const batch = list.bans.slice(from, from + BATCH)
+      const batch = list.bans.slice(from, from + BATCH).map(who => [who, ''] as const)
       await this.#database.change(() => {
         this.#renew()
-        for (const who of batch) this.#groups.put(this.#bans, who, '')
+        this.#groups.putAll(this.#bans, batch)
       })
     }
     const before = await this.#database.change(() => {

@@ -1,0 +1,136 @@
+/** docs/redis-schema.md against the code: its keys are those of keys.ts, its settings those of the table, its examples run. */
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { SETTING_NAMES, SETTINGS, type SettingName } from '../../src/core/list.ts'
+import { parseWho } from '../../src/core/who.ts'
+import { Keys } from '../../src/store/keys.ts'
+import { openRedisStore } from '../../src/store/redis.ts'
+import { SCHEMA_VERSION } from '../../src/store/store-errors.ts'
+import { describeStore } from '../conformance/store-conformance.ts'
+import { requirePart } from '../support/parts.ts'
+import { type RedisServer, redisMissing, startRedis } from '../support/redis-server.ts'
+import { address, must } from '../support/vectors.ts'
+
+const REDIS_CLI = '/usr/bin/redis-cli'
+const page = readFileSync(fileURLToPath(new URL('../../docs/redis-schema.md', import.meta.url)), 'utf8')
+
+/** What stands between two marks of the page. */
+function section(name: string): string {
+  const text = new RegExp(`<!-- ${name} -->\n([\\s\\S]*?)\n<!-- /${name} -->`).exec(page)?.[1]
+  if (text === undefined) throw new Error(`the page has no part ${name}`)
+  return text
+}
+
+function firstColumn(name: string): string[] {
+  return [...section(name).matchAll(/^\| `([^`]+)` +\|/gm)].map(match => match[1]!)
+}
+
+const TEAM = address('team@lists.example.org').key
+const ALICE = must(parseWho('alice@example.net'))
+
+test('the keys are those that the code has', () => {
+  const { site, list } = ((keys: Keys) => ({ site: keys.site, list: keys.list(TEAM) }))(new Keys())
+  const ofSite = [
+    site.schema,
+    site.domains,
+    site.lists,
+    site.bans,
+    site.forbidden,
+    site.mtas.known,
+    site.mtas.refused,
+  ]
+  const ofList = [
+    list.list,
+    list.people,
+    list.bans,
+    list.posts,
+    list.postsOf(ALICE),
+    list.stagedPeople('ID'),
+    list.stagedBans('ID'),
+  ]
+  expect(firstColumn('keys')).toEqual([...ofSite, ...ofList])
+  // Every property that names a key is among them, so that a new one cannot be forgotten here.
+  expect(Object.keys(site)).toHaveLength(7 - 1 + 1)
+  expect(Object.keys(list)).toHaveLength(7 + 1)
+})
+
+test('the settings are those of the table, with their values', () => {
+  const initial = <N extends SettingName>(name: N): string => SETTINGS[name].format(SETTINGS[name].initial)
+  const rows = SETTING_NAMES.map(
+    name => `| \`${name}\` | ${SETTINGS[name].values.replaceAll('|', '\\|')} | ${initial(name)} |`,
+  )
+  const shown = section('settings').split('\n').slice(2)
+  expect(shown.map(row => row.replace(/ +/g, ' '))).toEqual(rows.map(row => row.replace(/ +/g, ' ')))
+})
+
+test('the schema version is ours', () => {
+  expect(page).toContain(`**schema version ${SCHEMA_VERSION}**`)
+})
+
+const skip =
+  redisMissing('the examples of docs/redis-schema.md') !== undefined ||
+  requirePart('the examples of docs/redis-schema.md', REDIS_CLI) !== undefined
+
+describe.skipIf(skip)('with a server', () => {
+  let server: RedisServer
+  let admin: Redis
+  beforeAll(async () => {
+    server = await startRedis()
+    admin = new Redis({ path: server.socket })
+  })
+  afterAll(async () => {
+    admin.disconnect()
+    await server.remove()
+  })
+
+  test('the examples do what they say, and a store sees it', async () => {
+    await admin.flushall()
+    const lines = section('examples').split('\n').slice(1, -1)
+    const commands = lines.filter(line => line.startsWith('$ '))
+    expect(commands.length).toBeGreaterThan(10)
+    const cli = `${REDIS_CLI} --no-raw -s '${server.socket}'`
+    const seen = commands.flatMap(command => {
+      const line = command.replace(/^\$ redis-cli/, cli)
+      const printed = execFileSync('/bin/sh', ['-c', line], { encoding: 'utf8' })
+      return [command, ...printed.trimEnd().split('\n')]
+    })
+    expect(seen).toEqual(lines)
+
+    const store = openRedisStore({ endpoint: { kind: 'unix', path: server.socket } })
+    expect((await store.getList(TEAM))?.settings).toMatchObject({
+      ok: true,
+      value: { state: 'paused', nonmember_action: 'hold', mode: 'enforce' },
+    })
+    const bans = []
+    for await (const ban of store.bans(TEAM)) bans.push(ban)
+    expect(bans).toEqual(['@spam.example'])
+    await store.close()
+  })
+
+  // The whole suite as a user who has the rights that the page gives, and no others.
+  describeStore('redis as the user of the page', async () => {
+    await admin.flushall()
+    const acl = section('acl').split('\n')[1]!.replace('>SECRET', '>open').split(' ')
+    await admin.call(acl[0]!, acl.slice(1))
+    const options = {
+      endpoint: { kind: 'unix', path: server.socket },
+      username: 'postern',
+      password: 'open',
+      db: 2,
+    } as const
+    const store = openRedisStore(options)
+    const other = openRedisStore(options)
+    return {
+      store,
+      other,
+      advance: () => {},
+      close: async () => {
+        await store.close()
+        await other.close()
+      },
+    }
+  })
+})
