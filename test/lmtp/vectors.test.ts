@@ -96,7 +96,8 @@ async function bring(to: LmtpClient, question: Question): Promise<string> {
 }
 
 describe('vectors through LMTP', () => {
-  test.each(asked)('$name', async ({ name, state, site, ask: question, expect: want }) => {
+  test.each(asked.map(vector => [vector.name, vector] as const))('%s', async (name, vector) => {
+    const { state, site, ask: question, expect: want } = vector
     sink = await startSink({ state, site })
     client = await LmtpClient.greeted(sink.address)
     const said = await bring(client, question)
