@@ -1,8 +1,9 @@
 /** Who wrote a message: by table, and by property that nothing throws and encoded words never count. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { MAX_ADDRESS_TEXT } from '../../src/app/authorship.ts'
 import type { Message } from '../../src/app/message.ts'
-import { authorshipOf, MAX_ADDRESS_TEXT } from '../../src/lmtp/authorship.ts'
+import { authorshipOf } from '../../src/lmtp/authorship.ts'
 import { MAX_HEADER_OCTETS, readHeaderSection } from '../../src/lmtp/header-section.ts'
 
 function read(header: string | Buffer): { from: string[]; others: string[] } {

@@ -1,9 +1,9 @@
 /** Who wrote a message, out of fields as a milter gets them: the same as the sink reads out of the whole header. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { AuthorFields, MAX_ADDRESS_TEXT } from '../../src/app/authorship.ts'
 import type { Authorship } from '../../src/core/transaction.ts'
 import { authorshipOf } from '../../src/lmtp/authorship.ts'
-import { AuthorFields, MAX_ADDRESS_TEXT } from '../../src/milter/authorship.ts'
 
 type Field = readonly [name: string, value: string]
 

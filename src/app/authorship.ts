@@ -1,0 +1,57 @@
+/**
+ * Who wrote a message, by its header (RFC 5322 §3.6.2): the mailboxes of From:, Sender: and Reply-To:. Everything here is
+ * the writer's claim; the law decides what it is worth.
+ *
+ * All fields of a name count, and all mailboxes of each: a message with two From: fields has the authors of both.
+ * Encoded words (RFC 2047) belong to display names and never make an address, though the address parser would read
+ * addresses out of them.
+ */
+import { addressParser } from 'postal-mime'
+import { type Address, parseAddress } from '../core/address.ts'
+import type { Authorship } from '../core/transaction.ts'
+
+/**
+ * Of all three fields together, in characters. A header with more than this has no author at all: cutting an address
+ * list anywhere could make another address of one.
+ */
+export const MAX_ADDRESS_TEXT = 8192
+
+const NOBODY: Authorship = { from: [], all: [] }
+
+/** A lone surrogate: decoding UTF-8 never gives one, so it stands for `=?` alone. */
+const ENCODED_WORD_BEGIN = '=?'
+const DISGUISED_BEGIN = '\ud800'
+
+function mailboxesOf(value: string): readonly Address[] {
+  const disguised = value.replaceAll(ENCODED_WORD_BEGIN, DISGUISED_BEGIN)
+  return addressParser(disguised, { flatten: true }).flatMap(mailbox => {
+    const address = parseAddress((mailbox.address ?? '').replaceAll(DISGUISED_BEGIN, ENCODED_WORD_BEGIN))
+    return address.ok ? [address.value] : []
+  })
+}
+
+/** Collects the authors' fields of one message, within bounds. */
+export class AuthorFields {
+  readonly #from: string[] = []
+  readonly #others: string[] = []
+  #length = 0
+
+  /** Takes a field in, if it is one that tells of an author. Folded lines are joined. */
+  add(name: string, value: string): void {
+    // Most fields are of another length.
+    if (name.length > 64) return
+    const kind = name.trimEnd().toLowerCase()
+    if (kind !== 'from' && kind !== 'sender' && kind !== 'reply-to') return
+    this.#length += value.length
+    if (this.#length > MAX_ADDRESS_TEXT) return
+    const fields = kind === 'from' ? this.#from : this.#others
+    fields.push(value.replace(/\r?\n/g, ''))
+  }
+
+  /** The authorship that the fields so far make. What is no address is passed over. */
+  get authorship(): Authorship {
+    if (this.#length > MAX_ADDRESS_TEXT) return NOBODY
+    const from = this.#from.flatMap(mailboxesOf)
+    return { from, all: [...from, ...this.#others.flatMap(mailboxesOf)] }
+  }
+}
