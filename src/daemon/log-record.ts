@@ -40,8 +40,8 @@ export interface DecisionRecord {
   readonly reply: string | undefined
   readonly clientName: string | undefined
   readonly clientAddress: string | undefined
-  /** The remaining fields by name. */
-  readonly fields: ReadonlyMap<string, string>
+  /** The remaining fields, by name. */
+  readonly fields: readonly (readonly [name: string, value: string])[]
   readonly latency: number
 }
 
@@ -110,9 +110,9 @@ export function decisionLevel({ verdict }: Decided): LogLevel {
 /** The record of a decision. */
 export function decisionRecord(decided: Decided, cloak: AddressCloak): DecisionRecord {
   const { tx, verdict, at, latency, queueId } = decided
-  const fields = new Map<string, string>()
+  const fields: [string, string][] = []
   const add = (name: string, value: string | undefined): void => {
-    if (value !== undefined) fields.set(name, value)
+    if (value !== undefined) fields.push([name, value])
   }
   add('reason', verdict.reason)
   add('rule', verdict.rule)

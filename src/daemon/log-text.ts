@@ -26,8 +26,12 @@ const MAX_STACK = 4000
 /** Control, format and separator characters, halves of characters, and the marks that end a value. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}<>]/gu
 
+/** Nearly every value: ASCII that nothing has to be done to. */
+const PLAIN = /^[ -;=?-~]*$/
+
 /** A value on one line. */
 export function printable(text: string, limit: number = MAX_VALUE): string {
+  if (text.length <= limit && PLAIN.test(text)) return text
   const cut = text.length > limit ? `${text.slice(0, limit)}...` : text
   return cut.replace(UNSAFE, char => `\\x{${(char.codePointAt(0) ?? 0).toString(16).toUpperCase()}}`)
 }
@@ -70,13 +74,14 @@ function eventText(record: EventRecord): string {
 
 function decisionText(record: DecisionRecord): string {
   const client = `${printable(record.clientName ?? 'unknown')}[${record.clientAddress ?? 'unknown'}]`
-  const details = [...record.fields].map(([name, value]) => {
-    const quoted = BARE.has(name) ? printable(value) : `<${printable(value)}>`
-    return `${SHORT_NAMES[name] ?? name}=${quoted}`
-  })
+  let details = ''
+  for (const [name, value] of record.fields) {
+    const text = printable(value)
+    details += ` ${SHORT_NAMES[name] ?? name}=${BARE.has(name) ? text : `<${text}>`}`
+  }
   const reply = record.reply === undefined ? 'not ours to judge' : printable(record.reply)
   const id = queueIdOf(record) ?? 'NOQUEUE'
-  return `${id}: ${record.action}: ${record.phase} from ${client}: ${reply}; ${details.join(' ')}`
+  return `${id}: ${record.action}: ${record.phase} from ${client}: ${reply};${details}`
 }
 
 /** Where lines are read. The journal keeps time and priority itself, the latter from a prefix. */
