@@ -23,6 +23,32 @@ export class ImportInterrupted extends Error {
   override readonly name = 'ImportInterrupted'
 }
 
+/** The chunks until the signal comes, even if it comes while the next chunk is waited for. */
+async function* until(
+  signal: AbortSignal | undefined,
+  chunks: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  if (signal === undefined) {
+    yield* chunks
+    return
+  }
+  const reader = chunks[Symbol.asyncIterator]()
+  const interrupted = new Promise<'interrupted'>(resolve => {
+    signal.addEventListener('abort', () => resolve('interrupted'), { once: true })
+  })
+  try {
+    for (;;) {
+      const next = signal.aborted ? 'interrupted' : await Promise.race([reader.next(), interrupted])
+      if (next === 'interrupted') throw new ImportInterrupted('the import was interrupted')
+      if (next.done === true) return
+      yield next.value
+    }
+  } finally {
+    // Not waited for: it would wait for the chunk that may never come.
+    reader.return?.()?.catch(() => {})
+  }
+}
+
 /** What became of one list. In a dry run: what would have become of it. */
 export interface ImportedList {
   readonly kind: 'list'
@@ -80,13 +106,12 @@ class Import {
 
   async run(chunks: AsyncIterable<Uint8Array>): Promise<void> {
     try {
-      for await (const entries of readDocument(chunks)) {
+      for await (const entries of readDocument(until(this.#options.signal, chunks))) {
         for (const entry of entries) {
           const waiting = this.#take(entry)
           if (waiting !== undefined) await waiting
         }
         await this.#site.flush()
-        if (this.#options.signal?.aborted === true) throw new ImportInterrupted('the import was interrupted')
       }
     } finally {
       // What went wrong first is what counts, not that the store could not forget either.

@@ -44,3 +44,5 @@ const world: World = {
 }
 
 process.exitCode = await run(process.argv.slice(2), world)
+// What an interrupted command left unread would keep the program waiting.
+process.stdin.destroy()

@@ -77,7 +77,7 @@ function describe(error: unknown): {
 }
 
 /** Tells the operator, and gives the exit status. */
-export async function reportFailure(error: unknown, { stderr }: World): Promise<ExitStatus> {
+export async function reportFailure(error: unknown, { stderr }: Pick<World, 'stderr'>): Promise<ExitStatus> {
   const { status, lines, advice } = describe(error)
   const [first, ...rest] = lines
   if (first !== undefined) {

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { exportDocument, Unexportable } from '../../src/app/document-export.ts'
-import { ImportInterrupted, type ImportNews } from '../../src/app/document-import.ts'
+import { ImportInterrupted, type ImportNews, importDocument } from '../../src/app/document-import.ts'
 import { DocumentError } from '../../src/app/document-text.ts'
 import { type Directory, type StagedPeople, StoreUnavailable } from '../../src/app/ports.ts'
 import { problem } from '../../src/core/parsed.ts'
@@ -288,6 +288,21 @@ describe('an import that fails', () => {
     )
     expect(abandoned()).toBe(1)
     expect(JSON.parse(await exported(store))).toMatchObject({ lists: [] })
+  })
+})
+
+describe('an interrupt', () => {
+  test('ends an import that waits for more of the document', async () => {
+    const stop = new AbortController()
+    async function* chunks(): AsyncGenerator<Uint8Array> {
+      yield new TextEncoder().encode('{"postern": 1, "bans": ["@a.example"')
+      stop.abort()
+      await new Promise(() => {})
+    }
+    const told: ImportNews[] = []
+    const options = { dryRun: false, signal: stop.signal, report: (news: ImportNews) => void told.push(news) }
+    await expect(importDocument(store, chunks(), options)).rejects.toThrow(ImportInterrupted)
+    expect(told).toEqual([{ kind: 'site-entries', of: 'ban', added: 1, unchanged: 0 }])
   })
 })
 

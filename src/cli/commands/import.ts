@@ -74,8 +74,9 @@ class Telling {
 
   #progress(address: string, people: number): void {
     const { stderr, clock } = this.#session.world
-    if (!stderr.isTerminal || clock() - this.#toldAt < PROGRESS_EVERY) return
-    this.#toldAt = clock()
+    const now = clock()
+    if (!stderr.isTerminal || now - this.#toldAt < PROGRESS_EVERY) return
+    this.#toldAt = now
     this.#then(() => stderr.line(stderr.styled('dim', `${address}: ${people} people read …`)))
   }
 
