@@ -1,7 +1,7 @@
 /**
  * Requests of the Postfix policy delegation protocol (SMTPD_POLICY_README): `name=value` lines that end in LF, and an
- * empty line. Bytes in, requests out, the same for any cutting of the bytes. Every byte is looked at once. Knows nothing
- * of what the attributes mean.
+ * empty line. Bytes in, requests out, the same for any cutting of the bytes. Every byte is looked at once. Knows
+ * nothing of what the attributes mean.
  */
 import { attributeAt, hashByte, NO_HASH } from './attributes.ts'
 import { PolicyRequest } from './request.ts'
@@ -52,7 +52,7 @@ export class RequestReader {
   readonly #limits: RequestLimits
   readonly #request: PolicyRequest
   #violation: Violation | undefined
-  /** What was fed and not yet consumed lies in `#bytes` from `#origin`, where the unfinished request begins, to `#end`. */
+  /** What was fed and is not consumed: in `#bytes` from `#origin`, where the unfinished request begins, to `#end`. */
   #bytes: Buffer = NO_BYTES
   #origin = 0
   #end = 0
