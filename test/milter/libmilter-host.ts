@@ -44,7 +44,7 @@ export type Order =
   | { readonly kind: 'drain'; readonly graceMs: number }
   /** Starts again: what becomes of it is reported as `failed`. */
   | { readonly kind: 'again'; readonly endpoint: Endpoint }
-  | { readonly kind: 'exit' | 'throw' | 'block' }
+  | { readonly kind: 'exit' | 'throw' | 'block' | 'ping' }
 
 export type Word =
   | { readonly kind: 'loaded' | 'started' | 'ready' | 'drained' | 'blocked' }
@@ -125,6 +125,13 @@ export class Host {
     const word = await this.word()
     if (word.kind !== 'ready') throw new Error(JSON.stringify(word))
     this.decisions.length = 0
+  }
+
+  /** What the gate has decided in this world. */
+  async decisionsSoFar(): Promise<readonly Decision[]> {
+    this.order({ kind: 'ping' })
+    await this.word()
+    return this.decisions
   }
 
   problems(): readonly unknown[] {

@@ -88,6 +88,9 @@ async function carryOut(order: Order): Promise<void> {
       await front?.drain(order.graceMs)
       say({ kind: 'drained' })
       return
+    case 'ping':
+      say({ kind: 'ready' })
+      return
     case 'exit':
       process.exit(7)
       return
