@@ -61,7 +61,7 @@ function messageOf(error: Error): string {
     : error.message
 }
 
-/** The chain of causes of what was thrown. Errors without a code are bugs, and come with their stack. */
+/** The chain of causes of what was thrown. An error without a code is a bug, and comes with its stack. */
 export function causesOf(thrown: unknown, options: { readonly stacks: boolean }): readonly CauseRecord[] {
   const causes: CauseRecord[] = []
   for (let next = thrown; next !== undefined && causes.length < MAX_CAUSES; ) {
@@ -70,7 +70,8 @@ export function causesOf(thrown: unknown, options: { readonly stacks: boolean })
       break
     }
     const code = 'code' in next ? String(next.code) : undefined
-    const stack = options.stacks && code === undefined ? next.stack : undefined
+    const isBug = code === undefined && causes.every(cause => cause.stack !== undefined)
+    const stack = options.stacks && isBug ? next.stack : undefined
     causes.push({ name: next.name, code, message: messageOf(next), stack })
     next = next.cause
   }

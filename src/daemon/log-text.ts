@@ -63,7 +63,9 @@ function causeText({ name, code, message }: CauseRecord): string {
 function eventText(record: EventRecord): string {
   const details = [...record.fields].map(([name, value]) => `${SHORT_NAMES[name] ?? name}=${shown(value)}`)
   if (record.causes.length > 0) {
-    details.push(`cause=<${printable(record.causes.map(causeText).join(': '), 2 * MAX_VALUE)}>`)
+    // Errors often repeat the one that they wrap.
+    const telling = record.causes.filter(({ message }, i) => !record.causes[i - 1]?.message.includes(message))
+    details.push(`cause=<${printable(telling.map(causeText).join(': '), 2 * MAX_VALUE)}>`)
   }
   const stack = record.causes.find(cause => cause.stack !== undefined)?.stack
   if (stack !== undefined) details.push(`stack=<${printable(stack.replace(/\s*\n\s*/g, ' | '), MAX_STACK)}>`)

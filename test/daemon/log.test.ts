@@ -251,6 +251,16 @@ describe('an event is one line', () => {
       log => log.error('store unavailable', { cause: down }),
       'error: store unavailable; cause=<redis at 127.0.0.1:6379 does not answer (POSTERN_STORE_UNAVAILABLE): connect ECONNREFUSED 127.0.0.1:6379>',
     ],
+    [
+      'with causes that repeat each other',
+      log =>
+        log.error('store unavailable', {
+          cause: new StoreUnavailable('redis: connect ECONNREFUSED', {
+            cause: new Error('connect ECONNREFUSED'),
+          }),
+        }),
+      'error: store unavailable; cause=<redis: connect ECONNREFUSED (POSTERN_STORE_UNAVAILABLE)>',
+    ],
     ['with something thrown', log => log.warn('odd', { cause: 'a\nb' }), 'warning: odd; cause=<a\\x{A}b>'],
   ])('%s', (_, act, line) => {
     const { log, written } = logging()

@@ -194,6 +194,19 @@ describe('end', () => {
     lmtp.destroy()
   })
 
+  test('an interrupt that the terminal and npm both send is one', async () => {
+    configure()
+    const served = await ready()
+    const lmtp = await LmtpClient.greeted({ port: served.port('lmtp') })
+    await lmtp.ask('MAIL FROM:<bob@example.net>')
+    lmtp.send('RCPT')
+    served.signal('SIGINT')
+    await served.says(/ stopping; signal=<SIGINT>/)
+    served.signal('SIGINT')
+    lmtp.destroy()
+    expect(await served.end()).toBe(0)
+  })
+
   test('a second signal ends it at once', async () => {
     configure('[policy]\nlisten = ["unix:p"]\n[lmtp]\nlisten = ["unix:l"]\n')
     const served = await ready()
