@@ -77,6 +77,8 @@ export class RedisConnection {
       connectTimeout: this.#timeoutMs,
       // A peer that has gone without a word: the connection is dropped, and what waits on it fails.
       socketTimeout: this.#timeoutMs,
+      // A process that ends waits this long for a connection that is gone already.
+      disconnectTimeout: 100,
       enableOfflineQueue: false,
       // Nobody waits for a connection that is lost, and no change is made twice.
       autoResendUnfulfilledCommands: false,

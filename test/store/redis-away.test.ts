@@ -14,7 +14,7 @@ import { requirePart } from '../support/parts.ts'
 import { freePort } from '../support/ports.ts'
 import { type RedisServer, redisMissing, startRedis } from '../support/redis-server.ts'
 import { address, reversePath } from '../support/vectors.ts'
-import { silentServer, stubbornServer } from './resp.ts'
+import { cuttingServer, silentServer, stubbornServer } from './resp.ts'
 
 const skip = redisMissing('the store while Redis is away') !== undefined
 
@@ -166,6 +166,14 @@ describe('a server that is none', () => {
       ).toBeLessThan(400)
     })
     await silent.close()
+  })
+
+  test('ends the connection at each question: the question fails at once, though there is a connection again', async () => {
+    const cutting = await cuttingServer()
+    await withStore({ ...at(cutting.port), timeoutMs: 5000 }, async store => {
+      for (let i = 0; i < 5; i++) expect(await failsIn(() => store.load(QUERY))).toBeLessThan(1500)
+    })
+    await cutting.close()
   })
 
   test.each([

@@ -79,6 +79,19 @@ export function stubbornServer(reply: string): Promise<Listening> {
   )
 }
 
+/** A server that greets, and ends the connection at the first command that is more than a greeting. */
+export function cuttingServer(): Promise<Listening> {
+  return listening(
+    createServer(socket => {
+      socket.on('data', chunk => {
+        const [[name] = []] = takeCommands(chunk).commands
+        if (name?.toUpperCase() === 'CLIENT') socket.write('+OK\r\n')
+        else socket.destroy()
+      })
+    }),
+  )
+}
+
 export interface Turns extends Listening {
   /** What has passed since the last call: how often it was the client's turn, and what it said. */
   taken(): {
