@@ -196,13 +196,13 @@ describe('end', () => {
 
   test('an interrupt that the terminal and npm both send is one', async () => {
     configure()
-    const served = await ready()
+    const twice = `process.on('SIGUSR2', () => [1, 2].forEach(() => process.emit('SIGINT', 'SIGINT')))`
+    const served = await ready({ beside: twice })
     const lmtp = await LmtpClient.greeted({ port: served.port('lmtp') })
     await lmtp.ask('MAIL FROM:<bob@example.net>')
     lmtp.send('RCPT')
-    served.signal('SIGINT')
+    served.signal('SIGUSR2')
     await served.says(/ stopping; signal=<SIGINT>/)
-    served.signal('SIGINT')
     lmtp.destroy()
     expect(await served.end()).toBe(0)
   })

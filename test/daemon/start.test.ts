@@ -16,7 +16,6 @@ const PACKAGE = {
 }
 const SERVER = `
 const { argv } = process
-process.stderr.write('serving ' + JSON.stringify(argv.slice(2)) + '\\n')
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => {
     process.stderr.write('got ' + signal + '\\n')
@@ -24,6 +23,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   })
 }
 setInterval(() => {}, 1000)
+process.stderr.write('serving ' + JSON.stringify(argv.slice(2)) + '\\n')
 `
 
 beforeAll(() => {
