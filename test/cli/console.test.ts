@@ -5,6 +5,8 @@ import { StoreUnavailable } from '../../src/app/ports.ts'
 import { linesOf } from '../../src/cli/lines-of-input.ts'
 import { Output, OutputClosed, OutputFailed, type Stream } from '../../src/cli/output.ts'
 import { reportFailure } from '../../src/cli/report-failure.ts'
+import type { ListAddress } from '../../src/core/transaction.ts'
+import type { Who } from '../../src/core/who.ts'
 import { Console, type ConsoleOptions, KeptStream } from './console.ts'
 
 async function withTeam(options: ConsoleOptions = {}): Promise<Console> {
@@ -92,6 +94,28 @@ describe('the store away', () => {
       reply: { code: 451 },
     })
     expect(stderr).toBe('warning: the store cannot be reached: redis at 127.0.0.1:1: refused\n')
+  })
+})
+
+describe('ask', () => {
+  test('judges rates by the posts that were made, and counts none of its own', async () => {
+    const console = await withTeam()
+    await console.must('list', 'set', 'team@a.example', 'rate=2/1h', 'nonmember_action=accept')
+    const post = (message: string) =>
+      console.store.countPost({
+        list: 'team@a.example' as ListAddress,
+        sender: 'eve@example.com' as Who,
+        message,
+        posts: 2,
+        seconds: 3600,
+      })
+    await post('one')
+    for (let i = 0; i < 3; i++) expect(await console.run(ASK)).toMatchObject({ status: 0 })
+    await post('two')
+    expect(await console.run(ASK)).toMatchObject({
+      status: 75,
+      stdout: expect.stringContaining('reply    450 4.7.1'),
+    })
   })
 })
 

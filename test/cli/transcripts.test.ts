@@ -6,15 +6,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { Console, type Finished } from './console.ts'
+import { words } from './words.ts'
 
 const FOLDER = new URL('../transcripts/cli/', import.meta.url)
-
-/** Words of a command line, with single and double quotes. */
-function words(line: string): readonly string[] {
-  return [...line.matchAll(/(?:[^\s'"]+|'[^']*'|"[^"]*")+/g)].map(([word]) =>
-    word.replace(/'([^']*)'|"([^"]*)"/g, (_, single?: string, double?: string) => single ?? double ?? ''),
-  )
-}
 
 function marked(mark: string, text: string): readonly string[] {
   if (text === '') return []
