@@ -56,6 +56,14 @@ async function isReady(child: ChildProcess): Promise<boolean> {
   return false
 }
 
+/** Ends a child if this process ends without doing so, even when it is killed: then the pipe between them closes. */
+function endWithUs(child: ChildProcess): void {
+  const watcher = spawn('/bin/sh', ['-c', 'cat >/dev/null; kill -9 "$1"', 'sh', String(child.pid)], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+  })
+  child.once('exit', () => watcher.kill('SIGKILL'))
+}
+
 /** Starts a redis-server and waits until it takes connections. */
 export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
   const directory = mkdtempSync(join(tmpdir(), 'postern-redis-'))
@@ -68,9 +76,7 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
     const args = [...place, '--save', '', '--appendonly', 'no', ...password, ...(options.args ?? [])]
     const started = spawn(REDIS_SERVER, args, { stdio: ['ignore', 'pipe', 'inherit'] })
     child = started
-    const end = (): void => void started.kill('SIGKILL')
-    process.once('exit', end)
-    started.once('exit', () => process.off('exit', end))
+    endWithUs(started)
     return isReady(started)
   }
 
