@@ -91,15 +91,18 @@ function recipientCase<T extends RcptTransaction | EndOfMessageTransaction>(
 
 /** A list in shadow mode takes every post and notes what would have been done. */
 function inShadow(verdict: Verdict, target: Target): Verdict {
-  const shadow = 'settings' in target && target.settings.mode === 'shadow'
-  if (!shadow || verdict.kind === 'accept' || verdict.kind === 'later' || verdict.kind === 'none')
-    return verdict
+  if (!('settings' in target) || target.settings.mode !== 'shadow') return verdict
+  if (verdict.kind === 'accept' || verdict.kind === 'later' || verdict.kind === 'none') {
+    return { ...verdict, shadow: true }
+  }
   return {
     kind: 'accept',
     reason: 'shadow',
     rule: verdict.rule,
     reply: replyFor('shadow'),
     list: target.list.address,
+    ...(verdict.service === undefined ? {} : { service: verdict.service }),
+    shadow: true,
     shadowed: verdict,
   }
 }

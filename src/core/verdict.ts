@@ -4,7 +4,7 @@
  */
 import type { Reason } from './reason.ts'
 import type { Reply } from './reply.ts'
-import type { ListAddress } from './transaction.ts'
+import type { AcceptedRecipient, ListAddress } from './transaction.ts'
 
 interface Grounds {
   readonly reason: Reason
@@ -14,6 +14,8 @@ interface Grounds {
   readonly list?: ListAddress
   /** The service, if the recipient is a service address of the list. */
   readonly service?: string
+  /** The list is in shadow mode: whatever the verdict, nothing may be refused for its sake. */
+  readonly shadow?: true
   /** In shadow mode: what would have been said. */
   readonly shadowed?: Verdict
 }
@@ -54,3 +56,12 @@ export const VERDICT_KINDS: readonly VerdictKind[] = [
   'later',
   'none',
 ]
+
+/**
+ * What a recipient counts as once RCPT has let it through: a list in shadow mode must not be why a message is refused,
+ * and so counts as none of ours.
+ */
+export function acceptedKind(verdict: Verdict): AcceptedRecipient['kind'] {
+  if (verdict.kind === 'none' || verdict.shadow === true) return 'elsewhere'
+  return verdict.service === undefined ? 'posting' : 'service'
+}

@@ -12,7 +12,7 @@ import type {
   MailTransaction,
   RcptTransaction,
 } from '../core/transaction.ts'
-import type { Verdict, VerdictKind } from '../core/verdict.ts'
+import { acceptedKind, type Verdict, type VerdictKind } from '../core/verdict.ts'
 import { REPLIES } from './replies.ts'
 
 /** The phases that LMTP asks at. LHLO tells of the MTA, which is ours and is not judged. */
@@ -87,7 +87,7 @@ export function dataTransaction(mail: Mail): DataTransaction {
     sender: mail.sender,
     recipients: mail.recipients.map(({ recipient, verdict }) => ({
       recipient,
-      kind: verdict.service === undefined ? 'posting' : 'service',
+      kind: acceptedKind(verdict),
     })),
   }
 }

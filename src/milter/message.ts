@@ -2,12 +2,12 @@
  * One message, from MAIL to its end: its recipients as they were judged, its authors and its size. Lives as long as the
  * mail transaction and not longer; whatever a connection keeps is in `connection.ts`.
  */
+import { AuthorFields } from '../app/authorship.ts'
 import { isOwnFault } from '../app/gate.ts'
 import type { Address, AddressKey } from '../core/address.ts'
 import { replyFor } from '../core/reason.ts'
 import type { AcceptedRecipient } from '../core/transaction.ts'
-import type { Verdict } from '../core/verdict.ts'
-import { AuthorFields } from './authorship.ts'
+import { acceptedKind, type Verdict } from '../core/verdict.ts'
 import type { Macros } from './macros.ts'
 import { recipientsOf } from './path.ts'
 import { type Conduct, type MilterCounts, queueIdOf, type Work } from './question.ts'
@@ -19,7 +19,6 @@ import {
   CONTINUE,
   DISCONNECT,
   dataTransaction,
-  kindAtRcpt,
   type MessageFacts,
   rcptTransaction,
   refuse,
@@ -101,9 +100,8 @@ export class Message {
     const answer = answerTo(verdict)
     if (answer.kind !== 'continue') return answer
     this.#taken++
-    const kind = kindAtRcpt(verdict)
-    this.#accepted.set(address.key, { recipient: address, kind })
-    if (kind !== 'elsewhere') this.#recipients.push(recipient)
+    this.#accepted.set(address.key, { recipient: address, kind: acceptedKind(verdict) })
+    if (verdict.kind !== 'none') this.#recipients.push(recipient)
     return CONTINUE
   }
 

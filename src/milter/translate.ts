@@ -174,12 +174,6 @@ export function endOfMessageTransaction(
   }
 }
 
-/** The kind of a recipient that was accepted at RCPT. */
-export function kindAtRcpt(verdict: Verdict): AcceptedRecipient['kind'] {
-  if (verdict.kind === 'none') return 'elsewhere'
-  return verdict.service === undefined ? 'posting' : 'service'
-}
-
 /**
  * The verdict on a recipient after the end of the message was judged: its own, unless it only says that there is nothing
  * to add to RCPT's.

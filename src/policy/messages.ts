@@ -9,7 +9,7 @@
 import type { Clock } from '../app/ports.ts'
 import type { Address, AddressKey } from '../core/address.ts'
 import type { AcceptedRecipient } from '../core/transaction.ts'
-import type { Verdict } from '../core/verdict.ts'
+import { acceptedKind, type Verdict } from '../core/verdict.ts'
 
 declare const messageKeyBrand: unique symbol
 
@@ -81,11 +81,6 @@ export const NOTHING_COLLECTED: Collected = Object.freeze({
   recipients: [],
 })
 
-function kindOf(verdict: Verdict): AcceptedRecipient['kind'] {
-  if (verdict.kind === 'none') return 'elsewhere'
-  return verdict.service === undefined ? 'posting' : 'service'
-}
-
 export class Messages {
   readonly #limits: MessageLimits
   readonly #clock: Clock
@@ -126,7 +121,7 @@ export class Messages {
     }
     used.accepted.set(recipient.key, {
       recipient,
-      kind: kindOf(verdict),
+      kind: acceptedKind(verdict),
       before: known?.before ?? used.accepted.size,
     })
     this.#evict()

@@ -110,7 +110,10 @@ describe('properties of the law at RCPT', () => {
         const shadow = judge({ ...given, settings: { ...given.settings, mode: 'shadow' } })
         const enforce = judge({ ...given, settings: { ...given.settings, mode: 'enforce' } })
         expect(taken(shadow)).toBe(true)
-        expect(shadow.shadowed ?? shadow).toEqual(enforce)
+        const { shadow: marked, ...said } = shadow.shadowed ?? shadow
+        expect(said).toEqual(enforce)
+        expect(shadow.service).toBe(enforce.service)
+        expect([true, undefined]).toContain(marked)
       }),
     )
   })

@@ -5,7 +5,7 @@ import { factsNeeded, type Site } from '../../src/core/facts.ts'
 import { REASONS } from '../../src/core/reason.ts'
 import { formatReply } from '../../src/core/reply.ts'
 import type { AcceptedRecipient, Transaction } from '../../src/core/transaction.ts'
-import type { Verdict } from '../../src/core/verdict.ts'
+import { acceptedKind, type Verdict } from '../../src/core/verdict.ts'
 import { MemoryStore } from '../support/memory-store.ts'
 import { address, clientOf, loadVectors, putState, type Question, reversePath } from '../support/vectors.ts'
 
@@ -25,8 +25,7 @@ function acceptedRecipient(
     transaction(store, site, { ...question, phase: 'RCPT', recipients: [text] }),
   )
   if (verdict.kind === 'reject' || verdict.kind === 'defer') throw new Error(`${text} was refused at RCPT`)
-  const kind = verdict.kind === 'none' ? 'elsewhere' : verdict.service === undefined ? 'posting' : 'service'
-  return { recipient: address(text), kind }
+  return { recipient: address(text), kind: acceptedKind(verdict) }
 }
 
 function transaction(store: MemoryStore, site: Site, question: Question): Transaction {
