@@ -169,7 +169,9 @@ describe('while the gate decides', () => {
     const rest = await client.ask(command.mail('<alice@example.net>'))
     expect(rest.filter(answer => answer !== 'p')).toEqual(['y 550 5.7.1 This host may not send mail here'])
     expect(await client.answer()).toBe('c')
-    expect(await client.ask(command.helo('again'))).toEqual(['c'])
+    // No sign of life once there is nothing to wait for: it would be taken for the answer to something else.
+    const end = Date.now() + 50
+    while (Date.now() < end) expect(await client.ask(command.helo('again'))).toEqual(['c'])
   })
 
   test('others are served', async () => {
