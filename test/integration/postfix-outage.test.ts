@@ -1,7 +1,15 @@
 /** What clients see, and what becomes of mail, while Postern, its store or its disk is away. */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { asSent, documentOf, leftOutWithoutPostfix, type Site, startSite, storesFor } from './site.ts'
+import {
+  asSent,
+  documentOf,
+  leftOutWithoutPostfix,
+  type Site,
+  showLogsOnFailure,
+  startSite,
+  storesFor,
+} from './site.ts'
 
 const MESSAGE =
   'From: alice@example.net\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@example.net>\r\n\r\nHello.\r\n'
@@ -21,6 +29,7 @@ describe.skipIf(leftOutWithoutPostfix(SUITE)).each(storesFor(SUITE))('on the %s 
     })
   })
   afterAll(() => site?.stop())
+  showLogsOnFailure(() => site)
   afterEach(async () => {
     expect(await site.settled()).toEqual([])
   })

@@ -1,6 +1,17 @@
 /** The usual set-up, `main.cf.policy-rcpt` with `main.cf.lmtp`: each case as a client sees it, and what becomes of the mail. */
+import { execFileSync } from 'node:child_process'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { asSent, type ListOf, leftOutWithoutPostfix, type Site, startSite, storesFor } from './site.ts'
+import {
+  asSent,
+  type ListOf,
+  leftOutWithoutPostfix,
+  type Site,
+  showLogsOnFailure,
+  startSite,
+  storesFor,
+} from './site.ts'
 
 const MEMBERS = { nonmember_action: 'reject' }
 
@@ -66,6 +77,7 @@ describe.skipIf(leftOutWithoutPostfix(SUITE)).each(storesFor(SUITE))(
       })
     })
     afterAll(() => site?.stop())
+    showLogsOnFailure(() => site)
     afterEach(async () => {
       expect(await site.settled()).toEqual([])
     })
@@ -333,6 +345,31 @@ describe.skipIf(leftOutWithoutPostfix(SUITE)).each(storesFor(SUITE))(
         expect(site.copies('mixed', '.owner').map(asSent)).toEqual([MESSAGE])
         expect(site.copies('mixed')).toEqual([])
       })
+    })
+
+    test('what the task document says to try', async () => {
+      const { configDirectory } = site.postfix
+      const run = (command: string, ...args: readonly string[]): string =>
+        execFileSync(`/usr/sbin/${command}`, ['-c', configDirectory, ...args], { encoding: 'utf8' }).trim()
+      expect(run('postmap', '-q', 'lists.example.org', run('postconf', '-hx', 'transport_maps'))).toMatch(
+        /^lmtp:inet:127\.0\.0\.1:\d+$/,
+      )
+      expect(run('postmap', '-q', 'lists.example.org', 'inline:{ lists.example.org=postern }')).toBe(
+        'postern',
+      )
+      // As nc -N does it: what was piped in is sent, then our side is closed.
+      const { policy } = site.postern
+      const socket = connect({
+        port: policy.kind === 'tcp' ? policy.port : 0,
+        host: '127.0.0.1',
+        allowHalfOpen: true,
+      })
+      socket.end(
+        'request=smtpd_access_policy\nprotocol_state=RCPT\nsender=stranger@example.net\nrecipient=team@lists.example.org\n\n',
+      )
+      expect(await text(socket)).toBe(
+        'action=550 5.7.2 You are not permitted to post to team@lists.example.org\n\n',
+      )
     })
 
     test('a change at the command line counts with the next question', async () => {

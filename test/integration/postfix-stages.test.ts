@@ -1,7 +1,7 @@
 /** `main.cf.policy-stages`: refusals in the phase that they belong to. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { SmtpClient } from '../support/smtp-client.ts'
-import { asSent, leftOutWithoutPostfix, type Site, startSite, storesFor } from './site.ts'
+import { asSent, leftOutWithoutPostfix, type Site, showLogsOnFailure, startSite, storesFor } from './site.ts'
 
 const MESSAGE =
   'From: alice@example.net\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@example.net>\r\n\r\nHello.\r\n'
@@ -30,6 +30,7 @@ describe.skipIf(leftOutWithoutPostfix(SUITE)).each(storesFor(SUITE))(
       })
     })
     afterAll(() => site?.stop())
+    showLogsOnFailure(() => site)
     afterEach(async () => {
       expect(await site.settled()).toEqual([])
     })

@@ -1,6 +1,6 @@
 /** `main.cf.verify`: Postfix probes the sink for the recipient before it asks who may post. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { asSent, leftOutWithoutPostfix, type Site, startSite, storesFor } from './site.ts'
+import { asSent, leftOutWithoutPostfix, type Site, showLogsOnFailure, startSite, storesFor } from './site.ts'
 
 const MESSAGE =
   'From: alice@example.net\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@example.net>\r\n\r\nHello.\r\n'
@@ -26,6 +26,7 @@ describe.skipIf(leftOutWithoutPostfix(SUITE)).each(storesFor(SUITE))(
       })
     })
     afterAll(() => site?.stop())
+    showLogsOnFailure(() => site)
     afterEach(async () => {
       expect(await site.settled()).toEqual([])
     })

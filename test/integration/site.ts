@@ -6,6 +6,7 @@
 import { execFileSync } from 'node:child_process'
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { beforeEach } from 'vitest'
 import type { Endpoint } from '../../src/app/endpoint.ts'
 import { type Postern, type PosternOptions, startPostern } from '../support/daemon.ts'
 import { leaveOut } from '../support/parts.ts'
@@ -144,6 +145,22 @@ export class Site {
     const failures = this.#failuresExpected ? [] : log.split('\n').filter(line => / error: /.test(line))
     if (status !== 0 || failures.length > 0) throw new Error(`serve ended with ${status}:\n${log}`)
   }
+}
+
+/** Of a log, in characters, that is shown when a test fails. */
+const SHOWN = 4000
+
+/** Shows the end of both logs for every test that fails. Called in a `describe`. */
+export function showLogsOnFailure(siteOf: () => Site | undefined): void {
+  beforeEach(({ onTestFailed }) => {
+    onTestFailed(() => {
+      const site = siteOf()
+      if (site === undefined) return
+      const postfix = site.postfix.log().slice(-SHOWN)
+      const postern = site.postern.log().slice(-SHOWN)
+      process.stderr.write(`--- Postfix:\n${postfix}\n--- Postern:\n${postern}\n---\n`)
+    })
+  })
 }
 
 type Sockets = Required<Pick<PosternOptions, 'policy' | 'lmtp'>>

@@ -27,8 +27,8 @@ const SNIPPETS = fileURLToPath(new URL('../../postfix', import.meta.url))
 const POSTFIX = '/usr/sbin/postfix'
 
 /** In milliseconds. */
-const START_TIMEOUT = 30_000
 const WAIT_TIMEOUT = 30_000
+const ANSWER_TIMEOUT = 10_000
 const POLL_INTERVAL = 20
 
 /** Why no Postfix can be started here, if none can. */
@@ -137,12 +137,17 @@ async function until(what: string, done: () => boolean, explain: () => string): 
   }
 }
 
-async function answers(port: number, master: ChildProcess): Promise<boolean> {
-  if (master.exitCode !== null || master.signalCode !== null) throw new Error('postfix ended at once')
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null
+}
+
+async function answers(port: number): Promise<boolean> {
   const socket = connect({ host: '127.0.0.1', port })
   try {
-    const [greeting] = (await once(socket, 'data')) as [Buffer]
-    return /^[245]\d\d /.test(greeting.toString())
+    const [greeting] = (await once(socket, 'data', { signal: AbortSignal.timeout(ANSWER_TIMEOUT) })) as [
+      Buffer,
+    ]
+    return /^220 /.test(greeting.toString())
   } catch {
     return false
   } finally {
@@ -183,15 +188,14 @@ export async function startPostfix(options: PostfixOptions): Promise<Postfix> {
     await trap.stop()
     rmSync(directory, { recursive: true, force: true })
   }
-  const deadline = Date.now() + START_TIMEOUT
   try {
-    while (!(await answers(port, master))) {
-      if (Date.now() > deadline) throw new Error('postfix does not answer')
-      await new Promise(resolve => setTimeout(resolve, POLL_INTERVAL))
-    }
+    // Its logger comes first: until that reads, each process waits that has something to log, the logger included.
+    await until('the start', () => / daemon started /.test(log()) || hasEnded(master), log)
+    if (hasEnded(master)) throw new Error('postfix ended at once')
+    if (!(await answers(port))) throw new Error('postfix does not answer')
   } catch (error) {
     const story = `${said}\n${log()}`
-    if (master.exitCode === null && master.signalCode === null) await stop()
+    if (!hasEnded(master)) await stop()
     throw new Error(`${(error as Error).message}:\n${story}`, { cause: error })
   }
 

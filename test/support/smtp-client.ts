@@ -7,7 +7,7 @@ import { connect, type Socket } from 'node:net'
 import type { Endpoint } from '../../src/app/endpoint.ts'
 
 /** In milliseconds. Longer than any wait of the servers under test that is no failure. */
-const REPLY_TIMEOUT = 20_000
+const REPLY_TIMEOUT = 15_000
 
 export class SmtpClient {
   readonly #socket: Socket
