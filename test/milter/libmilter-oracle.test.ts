@@ -1,0 +1,135 @@
+/**
+ * A filter in C on libmilter, the engine on libmilter and the native one, led through the same conversations. What is on
+ * the wire is the same, or differs as `docs/milter.md` says.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Endpoint } from '../../src/app/endpoint.ts'
+import { requirePart } from '../support/parts.ts'
+import { type Host, requireLibmilter, startHost } from './libmilter-host.ts'
+import { type RunningMilter, startMilter } from './milter-server.ts'
+import { type Answer, isFinal } from './mta-wire.ts'
+import { illegal, legal, type Step } from './oracle/conversations.ts'
+import { ODDITIES } from './oracle/oddities.ts'
+import { passedOver } from './oracle/order.ts'
+import { scriptedGate } from './oracle/scripted-gate.ts'
+import { answersByStep, exchange, lead } from './oracle/speakers.ts'
+
+const missing =
+  requireLibmilter() ??
+  requirePart('a filter in C on libmilter', '/usr/include/libmilter/mfapi.h') ??
+  requirePart('a filter in C on libmilter', '/usr/bin/cc')
+
+const SEED = Number(process.env['POSTERN_SEED'] ?? Math.floor(Math.random() * 1_000_000))
+const CONVERSATIONS = 60
+
+let directory: string
+let filter: ChildProcess
+let host: Host
+let native: RunningMilter
+let inC: Endpoint
+
+beforeAll(async () => {
+  if (missing !== undefined) return
+  directory = mkdtempSync(join(tmpdir(), 'postern-oracle-'))
+  const program = join(directory, 'filter')
+  const source = fileURLToPath(new URL('oracle/filter.c', import.meta.url))
+  const compiled = spawnSync('cc', ['-O1', '-o', program, source, '-lmilter', '-lpthread'], {
+    encoding: 'utf8',
+  })
+  if (compiled.status !== 0) throw new Error(compiled.stderr)
+  inC = { kind: 'unix', path: join(directory, 'c.sock') }
+  filter = spawn(program, [`unix:${inC.path}`], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await once(filter.stdout as NodeJS.ReadableStream, 'data')
+  host = await startHost('unix')
+  await host.judgeBy({ kind: 'scripted' })
+  native = await startMilter('unix', { gate: scriptedGate })
+})
+
+afterAll(async () => {
+  if (missing !== undefined) return
+  filter.kill('SIGKILL')
+  await host.kill()
+  await native.stop()
+  rmSync(directory, { recursive: true, force: true })
+})
+
+/** What the native engine answers where libmilter answers `theirs`; `ours` only where it may be anything. */
+function nativeAnswers(
+  code: string,
+  theirs: readonly Answer[],
+  isPassedOver: boolean,
+  ours: readonly Answer[],
+): readonly Answer[] {
+  // libmilter answers bodies for this engine's sake.
+  if (code === 'B') return []
+  if (code === 'O') return theirs.map(answer => answer.replace(' 20980 ', ' a0980 '))
+  if (!isPassedOver) return theirs
+  expect(theirs).toEqual([])
+  // One answer to what is owed one.
+  expect(ours.filter(isFinal)).toHaveLength('CHMRTNE'.includes(code) ? 1 : 0)
+  return ours
+}
+
+const bytesOf = (steps: readonly Step[]): Buffer => Buffer.concat(steps.map(({ bytes }) => bytes))
+
+describe.skipIf(missing !== undefined)(`conversations from seed ${SEED}`, () => {
+  test('as an MTA leads them, all three are the same', async () => {
+    for (let seed = SEED; seed < SEED + CONVERSATIONS; seed++) {
+      const steps = legal(seed)
+      const want = await lead(inC, steps)
+      expect({ seed, engine: 'libmilter', heard: await lead(host.endpoint, steps) }).toEqual({
+        seed,
+        engine: 'libmilter',
+        heard: want,
+      })
+      expect({ seed, engine: 'native', heard: await lead(native.endpoint, steps) }).toEqual({
+        seed,
+        engine: 'native',
+        heard: want,
+      })
+    }
+  })
+
+  test('with anything anywhere, both on libmilter are the same to the byte', async () => {
+    for (let seed = SEED; seed < SEED + CONVERSATIONS; seed++) {
+      const steps = illegal(seed)
+      const heard = await exchange(host.endpoint, bytesOf(steps))
+      expect({ seed, heard }).toEqual({ seed, heard: await exchange(inC, bytesOf(steps)) })
+    }
+  })
+
+  test('with anything anywhere, the native engine differs where libmilter passes over a command, and nowhere else', async () => {
+    let passed = 0
+    for (let seed = SEED; seed < SEED + CONVERSATIONS; seed++) {
+      const steps = illegal(seed)
+      const theirs = await answersByStep(inC, steps)
+      const ours = await answersByStep(native.endpoint, steps)
+      const silent = passedOver(steps, theirs)
+      const want = steps.map(({ text }, place) => ({
+        seed,
+        text,
+        answers: nativeAnswers(text[0] ?? '', theirs[place] ?? [], silent[place] ?? false, ours[place] ?? []),
+      }))
+      expect(steps.map(({ text }, place) => ({ seed, text, answers: ours[place] }))).toEqual(want)
+      passed += silent.filter(Boolean).length
+    }
+    expect(passed).toBeGreaterThan(CONVERSATIONS)
+  })
+})
+
+const letters = (answers: readonly Answer[]): string => answers.map(([letter]) => letter).join('')
+
+describe.skipIf(missing !== undefined)('oddities', () => {
+  test.each(ODDITIES)('$name', async ({ bytes, libmilter, native: other }) => {
+    const theirs = await exchange(inC, bytes)
+    expect(letters(theirs)).toBe(libmilter)
+    expect(await exchange(host.endpoint, bytes)).toEqual(theirs)
+    expect(letters(await exchange(native.endpoint, bytes))).toBe(other)
+  })
+})
