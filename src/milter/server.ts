@@ -66,19 +66,13 @@ function nameOf(socket: Socket, server: Server): string {
 }
 
 /** Makes the milter. Its servers are made by `newServer`, and do not listen yet. */
-export function createMilterFront({
-  gate,
-  log,
-  onStoreFailure,
-  settings,
-  ...given
-}: MilterParts): MilterFront {
-  const { hold, traceHeader, countBodies, maxConnections, commandTimeoutMs } = settings
-  const conduct: Conduct = { hold, traceHeader, countBodies, onStoreFailure }
+export function createMilterFront(parts: MilterParts): MilterFront {
+  const { gate, log } = parts
+  const { commandTimeoutMs } = parts.settings
   const limits: PeerLimits = {
     ...MILTER_LIMITS,
     ...(commandTimeoutMs === undefined ? {} : { commandTime: commandTimeoutMs }),
-    ...given.limits,
+    ...parts.limits,
   }
   const counts: MilterCounts = { connections: 0, messages: 0, otherMessages: 0, refusedByMta: 0 }
   const newId = idMaker()
@@ -95,7 +89,14 @@ export function createMilterFront({
     log.warn('the MTA offers less than is of use', { version, missed: names.join(' ') })
   }
 
+  /** What the site chooses now: what was agreed on with an MTA must hold for the whole connection. */
+  function conductNow(): Conduct {
+    const { hold, traceHeader, countBodies } = parts.settings
+    return { hold, traceHeader, countBodies, onStoreFailure: parts.onStoreFailure }
+  }
+
   function isFull(): boolean {
+    const { maxConnections } = parts.settings
     if (peers.size < maxConnections) return false
     if (!crowded) log.warn('too many milter connections', { limit: maxConnections })
     crowded = true
@@ -108,12 +109,12 @@ export function createMilterFront({
       socket.destroy()
       return
     }
-    const session = new Session({ id: newId(), conduct, counts, agreed })
+    const session = new Session({ id: newId(), conduct: conductNow(), counts, agreed })
     const peer = new Peer(socket, { session, gate, log, limits, name })
     peers.add(peer)
     socket.on('close', () => {
       peers.delete(peer)
-      if (peers.size <= maxConnections * RELIEF) crowded = false
+      if (peers.size <= parts.settings.maxConnections * RELIEF) crowded = false
     })
   }
 
