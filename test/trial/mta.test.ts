@@ -127,6 +127,9 @@ describe('a message on its way', () => {
     expect(await client.data(MESSAGE)).toBe('250 2.1.5 Ok')
     const last = policy.requests.at(-1)
     expect(last).toMatchObject({ sender: '', recipient: '', recipient_count: '2' })
+    const [first, second] = policy.requests.filter(request => request['protocol_state'] === 'RCPT')
+    expect(first).toMatchObject({ recipient_count: '0', queue_id: '' })
+    expect(second).toMatchObject({ recipient_count: '0', queue_id: last?.['queue_id'] })
     expect(sink.messages[0]).toMatchObject({
       sender: '',
       recipients: ['a@lists.example.org', 'b@lists.example.org'],
@@ -189,6 +192,17 @@ describe('a refusal reaches the client word for word', () => {
     const client = await SmtpClient.connect(mta.endpoint)
     expect(await client.command(`${state} client.example`)).toBe(REPLY)
     expect(await client.command('MAIL FROM:<alice@example.net>')).toMatch(/^503 /)
+  })
+
+  test('at a second EHLO, which takes back the first', async () => {
+    const { mta } = await stage({
+      policy: request => `action=${request['helo_name'] === 'bad.example' ? REPLY : 'DUNNO'}\n\n`,
+    })
+    const client = await greeted(mta)
+    expect(await client.command('EHLO bad.example')).toBe(REPLY)
+    expect(await client.command('MAIL FROM:<alice@example.net>')).toMatch(/^503 /)
+    expect(await client.command('EHLO good.example')).toMatch(/^250/)
+    expect(await client.command('MAIL FROM:<alice@example.net>')).toBe('250 Accepted')
   })
 
   test('at MAIL', async () => {
