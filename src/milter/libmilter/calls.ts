@@ -38,11 +38,20 @@ export interface Answered {
   readonly reply: Reply
 }
 
+/** What both threads see at once. */
+export const SHARED = {
+  /** The call that was answered last. */
+  ANSWERED: 0,
+  /** How the process ends: 0, then 1 once it does, then 2 once libmilter calls nobody any more. */
+  EXIT: 1,
+} as const
+export const EXIT = { BEGUN: 1, QUIET: 2 } as const
+
 /** What the thread is made with. */
 export interface ThreadData {
   readonly calls: MessagePort
-  /** The call that was answered last. */
-  readonly answered: Int32Array
+  /** Shared by both threads: see `SHARED`. */
+  readonly shared: Int32Array
   readonly connection: string
   readonly wishes: Wishes
   readonly maxConnections: number
@@ -50,11 +59,8 @@ export interface ThreadData {
   readonly decisionTime: number
 }
 
-/** To the thread: finish what is on its way within a time, in milliseconds, and end. */
-export interface End {
-  readonly kind: 'end'
-  readonly graceMs: number
-}
+/** To the thread: finish what is on its way within a time, in milliseconds, and end; or the process ends now. */
+export type Order = { readonly kind: 'end'; readonly graceMs: number } | { readonly kind: 'exit' }
 
 /** From the thread. */
 export type Report =
@@ -73,13 +79,13 @@ export type Report =
 /** The thread's end: posts events, and waits for answers. */
 export class Caller {
   readonly #port: MessagePort
-  readonly #answered: Int32Array
+  readonly #shared: Int32Array
   readonly #decisionTime: number
   #call = 0
 
-  constructor({ calls, answered, decisionTime }: ThreadData) {
+  constructor({ calls, shared, decisionTime }: ThreadData) {
     this.#port = calls
-    this.#answered = answered
+    this.#shared = shared
     this.#decisionTime = decisionTime
   }
 
@@ -95,11 +101,11 @@ export class Caller {
     this.#port.postMessage({ call, ...event } satisfies Call)
     const deadline = performance.now() + this.#decisionTime
     for (;;) {
-      const last = Atomics.load(this.#answered, 0)
+      const last = Atomics.load(this.#shared, SHARED.ANSWERED)
       if (last === call) break
       const left = deadline - performance.now()
-      if (left <= 0) return undefined
-      Atomics.wait(this.#answered, 0, last, left)
+      if (left <= 0 || Atomics.load(this.#shared, SHARED.EXIT) !== 0) return undefined
+      Atomics.wait(this.#shared, SHARED.ANSWERED, last, left)
     }
     for (;;) {
       // Answers to calls that were given up may lie before this one's.
@@ -113,12 +119,12 @@ export class Caller {
 /** The main thread's end: hears events, and answers. */
 export class Callee {
   readonly #port: MessagePort
-  readonly #answered: Int32Array
+  readonly #shared: Int32Array
   #waiting = 0
 
-  constructor(port: MessagePort, answered: Int32Array, handle: (call: Call) => void) {
+  constructor(port: MessagePort, shared: Int32Array, handle: (call: Call) => void) {
     this.#port = port
-    this.#answered = answered
+    this.#shared = shared
     port.on('message', (call: Call) => {
       if (call.call !== 0) this.#waiting = call.call
       handle(call)
@@ -129,8 +135,14 @@ export class Callee {
   answer({ call }: Call, reply: Reply): void {
     if (call === 0 || call !== this.#waiting) return
     this.#port.postMessage({ call, reply } satisfies Answered)
-    Atomics.store(this.#answered, 0, call)
-    Atomics.notify(this.#answered, 0)
+    Atomics.store(this.#shared, SHARED.ANSWERED, call)
+    Atomics.notify(this.#shared, SHARED.ANSWERED)
+  }
+
+  /** Lets whoever waits for an answer go without one: there are no more. */
+  release(): void {
+    Atomics.store(this.#shared, SHARED.EXIT, EXIT.BEGUN)
+    Atomics.notify(this.#shared, SHARED.ANSWERED)
   }
 
   close(): void {

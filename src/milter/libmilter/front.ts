@@ -13,12 +13,15 @@ import { type Endpoint, formatEndpoint } from '../../app/endpoint.ts'
 import type { MilterCounts } from '../question.ts'
 import type { MilterParts } from '../server.ts'
 import { wishesOf } from '../session.ts'
-import { Callee, type End, type Report, type ThreadData } from './calls.ts'
+import { Callee, EXIT, type Order, type Report, SHARED, type ThreadData } from './calls.ts'
 import { Desk } from './desk.ts'
 import { LIBMILTER_FAULTS, LibmilterError } from './faults.ts'
 
 /** For a decision, in milliseconds: all sessions wait along. */
 export const DECISION_TIME = 10_000
+
+/** For libmilter to call nobody any more when the process exits, in milliseconds. */
+const EXIT_TIME = 2_000
 
 export interface LibmilterParts extends Omit<MilterParts, 'limits'> {
   /** Told once if the engine ends by itself; nothing is answered any more then. */
@@ -68,6 +71,12 @@ function errorOf({ code, message }: Extract<Report, { kind: 'failed' }>): Libmil
   return new LibmilterError(LIBMILTER_FAULTS.find(known => known === code) ?? 'libmilter-ended', message)
 }
 
+interface Running {
+  readonly worker: Worker
+  readonly callee: Callee
+  readonly atExit: () => void
+}
+
 /** Makes the milter on libmilter. Nothing is loaded before it starts. */
 export function createLibmilterFront({
   gate,
@@ -84,7 +93,7 @@ export function createLibmilterFront({
   let ids = 0
   const desk = new Desk({ gate, log, conduct, counts, newId: () => `${prefix}.${(++ids).toString(36)}` })
   const missedBefore = new Set<string>()
-  let running: { readonly worker: Worker; readonly callee: Callee } | undefined
+  let running: Running | undefined
 
   function hear(report: Report): void {
     switch (report.kind) {
@@ -128,10 +137,10 @@ export function createLibmilterFront({
         )
       }
       const { port1: calls, port2: ours } = new MessageChannel()
-      const answered = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
+      const shared = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT))
       const wishes = wishesOf(conduct)
-      const worker = startThread({ calls, answered, connection, wishes, maxConnections, decisionTime })
-      const callee = new Callee(ours, answered, call => desk.take(call, reply => callee.answer(call, reply)))
+      const worker = startThread({ calls, shared, connection, wishes, maxConnections, decisionTime })
+      const callee = new Callee(ours, shared, call => desk.take(call, reply => callee.answer(call, reply)))
       const [first] = (await once(worker, 'message')) as [Report]
       if (first.kind === 'failed') {
         callee.close()
@@ -139,7 +148,14 @@ export function createLibmilterFront({
         throw errorOf(first)
       }
       used = true
-      running = { worker, callee }
+      // Node takes the thread down when the process exits; libmilter would be given answers that nobody gave.
+      const atExit = (): void => {
+        callee.release()
+        worker.postMessage({ kind: 'exit' } satisfies Order)
+        Atomics.wait(shared, SHARED.EXIT, EXIT.BEGUN, EXIT_TIME)
+      }
+      process.on('exit', atExit)
+      running = { worker, callee, atExit }
       worker.on('message', hear)
       worker.on('error', cause =>
         failed(new LibmilterError('libmilter-ended', 'the thread of libmilter has failed', { cause })),
@@ -150,15 +166,16 @@ export function createLibmilterFront({
       const ending = running
       if (ending === undefined) return
       running = undefined
-      const { worker, callee } = ending
+      const { worker, callee, atExit } = ending
       const ended = new Promise<boolean>(resolve => {
         worker.on('message', (report: Report) => {
           if (report.kind === 'ended') resolve(report.mainEnded)
         })
         worker.on('exit', () => resolve(false))
       })
-      worker.postMessage({ kind: 'end', graceMs } satisfies End)
+      worker.postMessage({ kind: 'end', graceMs } satisfies Order)
       if (!(await ended)) log.warn('libmilter does not end')
+      process.off('exit', atExit)
       callee.close()
       await worker.terminate()
     },

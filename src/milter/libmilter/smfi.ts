@@ -79,11 +79,20 @@ type Native<A extends readonly unknown[], R> = (...args: A) => R
 const LF = 10
 const AF = { UNIX: 1, INET: 2, INET6: 10 } as const
 
-function open(): ReturnType<typeof koffi.load> {
+/** RTLD_LAZY | RTLD_NODELETE (dlfcn.h, glibc and musl) */
+const STAYS_LOADED = 0x1001
+
+type Library = ReturnType<typeof koffi.load>
+
+function open(libc: Library): Library {
+  // koffi unloads what it has loaded when its thread goes; libmilter's own threads are still at work then.
+  const dlopen: Native<[string, number], unknown> = libc.func('void *dlopen(const char *name, int flags)')
   let cause: unknown
   for (const name of SONAMES) {
     try {
-      return koffi.load(name)
+      const library = koffi.load(name)
+      dlopen(name, STAYS_LOADED)
+      return library
     } catch (error) {
       cause = error
     }
@@ -102,8 +111,8 @@ function open(): ReturnType<typeof koffi.load> {
  */
 export function loadLibmilter(): Libmilter {
   koffi.config({ max_async_calls: MAX_WAITING, resident_async_pools: 32 })
-  const lib = open()
   const libc = koffi.load('libc.so.6')
+  const lib = open(libc)
   const bind = <A extends readonly unknown[], R>(definition: string): Native<A, R> => lib.func(definition)
 
   const CTX = koffi.proto('int xxfi_ctx(void *ctx)')

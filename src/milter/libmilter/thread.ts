@@ -8,7 +8,17 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { agree, MACROS, SMFIF, SMFIP, VERSION } from '../negotiate.ts'
 import type { Modification } from '../response.ts'
-import { type Call, Caller, type End, type Event, type Reply, type Report, type ThreadData } from './calls.ts'
+import {
+  type Call,
+  Caller,
+  type Event,
+  EXIT,
+  type Order,
+  type Reply,
+  type Report,
+  SHARED,
+  type ThreadData,
+} from './calls.ts'
 import { LibmilterError } from './faults.ts'
 import { type Context, type Libmilter, loadLibmilter, MI_SUCCESS, type Offered } from './smfi.ts'
 import { SMFIS } from './status.ts'
@@ -22,6 +32,8 @@ const POLL_INTERVAL = 20
 const MAIN_END_TIME = 8_000
 /** Without a callback, after which none is taken to be on its way any more; in milliseconds. */
 const QUIET_TIME = 250
+/** The same, where the process ends at once. */
+const EXIT_QUIET_TIME = 60
 
 /** The macros that each event's questions look at. */
 const LOOKED_AT: Readonly<Partial<Record<Event['kind'], readonly string[]>>> = {
@@ -270,6 +282,14 @@ async function finish(lib: Libmilter, thread: Thread, graceMs: number): Promise<
   report({ kind: 'ended', mainEnded })
 }
 
+/** The process ends at once: nothing is asked any more, and koffi must not be called when it goes. */
+async function quieten(lib: Libmilter, thread: Thread): Promise<void> {
+  lib.silence()
+  await until(() => thread.quietFor > EXIT_QUIET_TIME, MAIN_END_TIME)
+  Atomics.store(data.shared, SHARED.EXIT, EXIT.QUIET)
+  Atomics.notify(data.shared, SHARED.EXIT)
+}
+
 function run(): void {
   try {
     const lib = loadLibmilter()
@@ -280,10 +300,13 @@ function run(): void {
       clearInterval(watch)
       report({ kind: 'failed', code: 'libmilter-ended', message: 'libmilter has ended by itself' })
     }, 1_000)
-    parentPort?.on('message', ({ graceMs }: End) => {
+    parentPort?.on('message', (order: Order) => {
       clearInterval(watch)
-      void finish(lib, thread, graceMs)
+      if (order.kind === 'exit') void quieten(lib, thread)
+      else void finish(lib, thread, order.graceMs)
     })
+    // A bug of ours here must not have koffi answer in its own way.
+    process.on('exit', () => lib.silence())
     report({ kind: 'listening' })
   } catch (error) {
     const code = error instanceof LibmilterError ? error.code : 'libmilter-ended'

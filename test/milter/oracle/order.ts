@@ -1,5 +1,5 @@
 /**
- * Which commands libmilter does not answer because they are out of its order, as a model of its own. What does not follow
+ * What libmilter does with commands that are out of its order, as a model of its own. What does not follow
  * from the state it is in ends the message and is tried again as after HELO; if it does not follow from that either, it is
  * passed over without a word. Once a filter has said that it does not want to hear of unknown commands, what may follow
  * one of those may also follow an abort.
@@ -30,21 +30,27 @@ const GOES_ON = 'RU'
 
 const follows = (state: string, code: string): boolean => (FOLLOWS[state] ?? '').includes(code)
 
-/** For each command whether libmilter passes it over; `answers` are those that it gave. */
-export function passedOver(
-  steps: readonly Step[],
-  answers: readonly (readonly Answer[])[],
-): readonly boolean[] {
+/**
+ * What libmilter makes of a command: it is in its place; or passed over; or let through after another was out of its place,
+ * and libmilter has ended the message that it would belong to.
+ */
+export type Place = 'in place' | 'passed over' | 'astray'
+
+/** The place of each command; `answers` are those that libmilter gave. */
+export function placesOf(steps: readonly Step[], answers: readonly (readonly Answer[])[]): readonly Place[] {
   let state = ''
-  return steps.map(({ text }, place) => {
+  let isAstray = false
+  return steps.map(({ text }, at) => {
     const code = text[0] ?? ''
     if (!follows(state, code)) {
       state = 'H'
-      if (!follows(state, code)) return true
+      isAstray = true
+      if (!follows(state, code)) return 'passed over'
     }
     state = code
-    const last = answers[place]?.at(-1)?.[0] ?? ''
+    if (code === 'M') isAstray = false
+    const last = answers[at]?.at(-1)?.[0] ?? ''
     if (last === 'a' || ('rtdy'.includes(last) && last !== '' && !GOES_ON.includes(code))) state = 'H'
-    return false
+    return isAstray ? 'astray' : 'in place'
   })
 }
