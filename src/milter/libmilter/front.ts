@@ -20,6 +20,9 @@ import { LIBMILTER_FAULTS, LibmilterError } from './faults.ts'
 /** For a decision, in milliseconds: all sessions wait along. */
 export const DECISION_TIME = 10_000
 
+/** Connections that libmilter is let serve at most: its callbacks may all wait at once, and koffi bears 4096 of them. */
+export const MAX_CONNECTIONS = 4000
+
 /** For libmilter to call nobody any more when the process exits, in milliseconds. */
 const EXIT_TIME = 2_000
 
@@ -86,7 +89,8 @@ export function createLibmilterFront({
   failed,
   decisionTime = DECISION_TIME,
 }: LibmilterParts): LibmilterFront {
-  const { hold, traceHeader, countBodies, maxConnections } = settings
+  const { hold, traceHeader, countBodies } = settings
+  const maxConnections = Math.min(settings.maxConnections, MAX_CONNECTIONS)
   const conduct = { hold, traceHeader, countBodies, onStoreFailure }
   const counts: MilterCounts = { connections: 0, messages: 0, otherMessages: 0, refusedByMta: 0 }
   const prefix = randomBytes(6).toString('hex')
