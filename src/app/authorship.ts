@@ -22,12 +22,16 @@ const NOBODY: Authorship = { from: [], all: [] }
 const ENCODED_WORD_BEGIN = '=?'
 const DISGUISED_BEGIN = '\ud800'
 
-function mailboxesOf(value: string): readonly Address[] {
+/** The mailboxes of a field: those that can be read, and whether they are all of them. */
+function mailboxesOf(value: string): { readonly read: readonly Address[]; readonly all: boolean } {
   const disguised = value.replaceAll(ENCODED_WORD_BEGIN, DISGUISED_BEGIN)
-  return addressParser(disguised, { flatten: true }).flatMap(mailbox => {
-    const address = parseAddress((mailbox.address ?? '').replaceAll(DISGUISED_BEGIN, ENCODED_WORD_BEGIN))
-    return address.ok ? [address.value] : []
-  })
+  const found = addressParser(disguised, { flatten: true }).map(mailbox =>
+    parseAddress((mailbox.address ?? '').replaceAll(DISGUISED_BEGIN, ENCODED_WORD_BEGIN)),
+  )
+  return {
+    read: found.flatMap(address => (address.ok ? [address.value] : [])),
+    all: found.every(({ ok }) => ok),
+  }
 }
 
 /** Collects the authors' fields of one message, within bounds. */
@@ -48,10 +52,17 @@ export class AuthorFields {
     fields.push(value.replace(/\r?\n/g, ''))
   }
 
-  /** The authorship that the fields so far make. What is no address is passed over. */
+  /**
+   * The authorship that the fields so far make. What is no address is passed over; but beside an author who cannot be
+   * read no other counts as the message's author.
+   */
   get authorship(): Authorship {
     if (this.#length > MAX_ADDRESS_TEXT) return NOBODY
-    const from = this.#from.flatMap(mailboxesOf)
-    return { from, all: [...from, ...this.#others.flatMap(mailboxesOf)] }
+    const from = this.#from.map(mailboxesOf)
+    const readable = from.flatMap(({ read }) => read)
+    return {
+      from: from.every(({ all }) => all) ? readable : [],
+      all: [...readable, ...this.#others.flatMap(value => mailboxesOf(value).read)],
+    }
   }
 }

@@ -27,9 +27,18 @@ export function parseMtaKey(text: string): Parsed<MtaKey> {
   return parsed((below ? `.${host.value}` : host.value) as string as MtaKey)
 }
 
+/** A connection asks several questions about one client: its networks are written out once. */
+const keysOfAddress = new WeakMap<IpAddress, readonly MtaKey[]>()
+
 /** The keys of an address: every network that holds it. */
 export function mtaKeysOfAddress(ip: IpAddress | undefined): readonly MtaKey[] {
-  return ip === undefined ? [] : (networksOf(ip) as readonly string[] as readonly MtaKey[])
+  if (ip === undefined) return []
+  let keys = keysOfAddress.get(ip)
+  if (keys === undefined) {
+    keys = networksOf(ip) as readonly string[] as readonly MtaKey[]
+    keysOfAddress.set(ip, keys)
+  }
+  return keys
 }
 
 /** The keys of a host name: itself, and each domain it is in. None for what is no name. */

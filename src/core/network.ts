@@ -138,11 +138,23 @@ export function contains(network: Network, address: IpAddress): boolean {
   )
 }
 
+/** The same as for IPv6, in whole numbers: this is done for every client. */
+function v4NetworksOf({ bytes: [a = 0, b = 0, c = 0, d = 0], text }: IpAddress): readonly string[] {
+  const whole = (a << 24) | (b << 16) | (c << 8) | d
+  const networks = [text]
+  for (let prefix = 31; prefix >= 0; prefix--) {
+    const base = prefix === 0 ? 0 : whole & (-1 << (32 - prefix))
+    networks.push(`${base >>> 24}.${(base >>> 16) & 255}.${(base >>> 8) & 255}.${base & 255}/${prefix}`)
+  }
+  return networks
+}
+
 /**
  * Every network that holds the address, as its canonical text, narrowest first: 33 of them for IPv4 and 129 for
  * IPv6. A store can thus find a client among any number of networks by keys, without reading them all.
  */
 export function networksOf(address: IpAddress): readonly string[] {
-  const bits = address.version === 4 ? 32 : 128
+  if (address.version === 4) return v4NetworksOf(address)
+  const bits = 128
   return Array.from({ length: bits + 1 }, (_, i) => networkOf(masked(address, bits - i), bits - i).text)
 }

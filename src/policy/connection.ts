@@ -62,6 +62,8 @@ export class Connection {
     this.#parts = parts
     this.#reader = new RequestReader(parts.limits.request)
     socket.on('data', (chunk: Buffer) => {
+      // A client that is being left may go on sending.
+      if (this.#closed) return
       this.#reader.feed(chunk)
       this.#work()
     })

@@ -42,6 +42,7 @@ describe('authors', () => {
     ],
     ['an encoded word', [['From', '=?utf-8?q?=3Ca=40x.example=3E?=']], []],
     ['bytes that were not UTF-8', [['From', 'a\ufffd@x.example']], []],
+    ['one who cannot be read', [['From', 'alice@example.net, <eve>']], [], ['alice@example.net']],
     ['nobody', [['Subject', 'alice@example.net']], []],
     [
       'others',

@@ -74,9 +74,10 @@ describe('the header', () => {
   })
 
   test('octets that are no UTF-8 make no address', () => {
-    expect(read(Buffer.from('From: <\xe9@x.example>, <ok@x.example>', 'latin1')).from).toEqual([
-      'ok@x.example',
-    ])
+    expect(read(Buffer.from('From: <\xe9@x.example>, <ok@x.example>', 'latin1'))).toEqual({
+      from: [],
+      all: ['ok@x.example'],
+    })
   })
 
   test('more addresses than are looked at have no author, rather than some', () => {
