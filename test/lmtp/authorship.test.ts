@@ -76,7 +76,7 @@ describe('the header', () => {
   test('octets that are no UTF-8 make no address', () => {
     expect(read(Buffer.from('From: <\xe9@x.example>, <ok@x.example>', 'latin1'))).toEqual({
       from: [],
-      all: ['ok@x.example'],
+      others: ['ok@x.example'],
     })
   })
 
