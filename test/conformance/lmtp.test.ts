@@ -4,9 +4,11 @@
  */
 import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import { SMTPServer } from 'smtp-server'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Sink, startSink } from '../support/lmtp-sink.ts'
+import type { Delivery } from '../../src/app/message.ts'
+import { keepingDelivery, type Sink, startSink } from '../support/lmtp-sink.ts'
 import type { StateDocument } from '../support/vectors.ts'
 import { LMTP_CASES, type LmtpServer, MAX_SIZE, OPEN, REFUSED, SMALL, TEAM } from './lmtp-cases.ts'
 
@@ -27,18 +29,30 @@ const STATE: StateDocument = {
 
 const CASES = LMTP_CASES.map(each => [each.name, each] as const)
 
+/** A sink that keeps mail cannot answer at once. */
+const KEEPING_MS = 5
+
 describe('Postern', () => {
   let sink: Sink | undefined
   const server: { current?: LmtpServer } = {}
 
   beforeAll(async () => {
-    const started = await startSink({ state: STATE, settings: { maxSize: MAX_SIZE } })
+    const keeping = keepingDelivery()
+    const delivery: Delivery = {
+      name: 'keeping',
+      async deliver(...given) {
+        const outcomes = await keeping.deliver(...given)
+        await setTimeout(KEEPING_MS)
+        return outcomes
+      },
+    }
+    const started = await startSink({ state: STATE, delivery, settings: { maxSize: MAX_SIZE } })
     sink = started
     server.current = {
       address: started.address,
       get messages() {
         const messages = new Map<string, { bytes: Buffer; recipients: string[] }>()
-        for (const { envelope, bytes, recipient } of started.copies) {
+        for (const { envelope, bytes, recipient } of keeping.copies) {
           const message = messages.get(envelope.id) ?? { bytes, recipients: [] }
           message.recipients.push(recipient.text)
           messages.set(envelope.id, message)
@@ -91,8 +105,7 @@ async function startSmtpServer(codes: 'its own' | 'in the text'): Promise<Peer> 
           if (each === SMALL && bytes.length > 1000) return refusal(552, '5.3.4', 'Too big')
           return inText ? '2.0.0 Ok' : 'Ok'
         })
-        // A sink that keeps mail cannot answer at once.
-        setTimeout(() => callback(null, replies), 5)
+        void setTimeout(KEEPING_MS).then(() => callback(null, replies))
       })
     },
   })

@@ -47,6 +47,8 @@ const { createMaildirDelivery } = await import('../../src/delivery/maildir.ts')
 const { Spool } = await import('../../src/lmtp/spool.ts')
 const { SharedFlush } = await import('../../src/delivery/durable.ts')
 const { address } = await import('../support/vectors.ts')
+const { startSink } = await import('../support/lmtp-sink.ts')
+const { LmtpClient } = await import('../support/lmtp-client.ts')
 
 let root = ''
 
@@ -149,6 +151,40 @@ describe('a disk that fails', () => {
     expect(message.failure).toMatchObject({ code: 'ENOSPC' })
     expect(writes).toBe(4)
     expect(await files()).toEqual([])
+  })
+
+  test('a full disk is told to each recipient as that, and nothing is lost or left', async () => {
+    const sink = await startSink({
+      delivery: createMaildirDelivery({ root: join(root, 'mail'), hostname: 'h' }),
+      settings: { spoolDirectory: join(root, 'spool') },
+    })
+    const client = await LmtpClient.greeted(sink.address)
+    const send = async (octets: number): Promise<readonly string[]> => {
+      client.send(
+        'MAIL FROM:<alice@example.net>',
+        'RCPT TO:<team@lists.example.org>',
+        'RCPT TO:<open@lists.example.org>',
+        'DATA',
+      )
+      await client.replies(4)
+      client.write(`${'x'.repeat(octets)}\r\n.\r\n`)
+      return (await client.replies(2)).map(text => text.slice(0, 9))
+    }
+    disk.fail = call => {
+      if (call.includes('/spool/')) throw errno('ENOSPC')
+    }
+    expect(await send(300_000)).toEqual(['451 4.3.1', '451 4.3.1'])
+    disk.fail = () => {
+      throw errno('ENOSPC')
+    }
+    expect(await send(100)).toEqual(['451 4.3.1', '451 4.3.1'])
+    disk.fail = call => {
+      if (/^write .*team/.test(call)) throw errno('ENOSPC')
+    }
+    expect(await send(100)).toEqual(['451 4.3.1', '250 2.0.0'])
+    expect((await files()).length).toBe(1)
+    client.destroy()
+    await sink.close()
   })
 })
 

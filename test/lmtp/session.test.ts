@@ -156,6 +156,18 @@ describe('what must not be', () => {
     expect(session.step({ kind: 'line', text: 'NOOP' })).toEqual([])
   })
 
+  test('octets kept once there are too many', () => {
+    const session = new LmtpSession({ ...SETTINGS, maxSize: 10 })
+    for (const text of [...mail.split('\r\n').slice(0, -1), 'DATA']) {
+      for (const effect of session.step({ kind: 'line', text })) {
+        if (effect.kind === 'ask') session.step({ kind: 'verdict', verdict: law(effect.tx) })
+      }
+    }
+    const kinds = (octets: number): readonly string[] =>
+      session.step({ kind: 'data', data: [Buffer.alloc(octets)] }).map(effect => effect.kind)
+    expect([kinds(10), kinds(1), kinds(1)]).toEqual([['append'], ['drop-message'], []])
+  })
+
   test('octets kept beyond the limit', () => {
     const { mails, output } = speak(law, Buffer.from(`${mail}DATA\r\n${'x'.repeat(5000)}\r\n.\r\nQUIT\r\n`))
     expect(mails).toEqual([])
