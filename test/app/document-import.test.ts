@@ -1,10 +1,12 @@
 /** Documents put into a store and written again: whole lists replaced, everything else added, nothing half done. */
+import { setTimeout } from 'node:timers/promises'
 import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { exportDocument, Unexportable } from '../../src/app/document-export.ts'
 import { ImportInterrupted, type ImportNews, importDocument } from '../../src/app/document-import.ts'
 import { DocumentError } from '../../src/app/document-text.ts'
 import { type Directory, type StagedPeople, StoreUnavailable } from '../../src/app/ports.ts'
+import type { Domain } from '../../src/core/domain.ts'
 import { problem } from '../../src/core/parsed.ts'
 import { MemoryStore } from '../support/memory-store.ts'
 import { anyDocument, exported, imported } from './documents.ts'
@@ -264,15 +266,18 @@ describe('an import that fails', () => {
     expect(JSON.parse(await exported(store))).toMatchObject({ lists: [] })
   })
 
-  test("the store's error at an entry that holds for the site", async () => {
+  test("the store's error at an entry that holds for the site, met while something else is waited for", async () => {
+    const domain = { domain: 'a.example' as Domain, flavour: 'mailman' } as const
     const directory = new Proxy<Directory>(store, {
       get: (target, name) => {
         if (name === 'addBan') return async () => Promise.reject(new StoreUnavailable('away'))
+        if (name === 'getDomain') return () => setTimeout(20, domain)
         const part: unknown = Reflect.get(target, name)
         return typeof part === 'function' ? part.bind(target) : part
       },
     })
-    await expect(imported(directory, { postern: 1, bans: ['@a.example'] })).rejects.toThrow(StoreUnavailable)
+    const document = { postern: 1, bans: ['@a.example'], lists: [{ address: 'x@a.example' }] }
+    await expect(imported(directory, document)).rejects.toThrow(StoreUnavailable)
   })
 
   test('an interrupt ends it, and the list that was being read stays as it was', async () => {

@@ -1,5 +1,6 @@
 /** What transcripts cannot show: terminals, progress, readers who go away, stores that are away, and bugs. */
 import { EventEmitter } from 'node:events'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { StoreUnavailable } from '../../src/app/ports.ts'
 import { linesOf } from '../../src/cli/lines-of-input.ts'
@@ -7,6 +8,7 @@ import { Output, OutputClosed, OutputFailed, type Stream } from '../../src/cli/o
 import { reportFailure } from '../../src/cli/report-failure.ts'
 import type { ListAddress } from '../../src/core/transaction.ts'
 import type { Who } from '../../src/core/who.ts'
+import { anyDocument } from '../app/documents.ts'
 import { Console, type ConsoleOptions, KeptStream } from './console.ts'
 
 async function withTeam(options: ConsoleOptions = {}): Promise<Console> {
@@ -116,6 +118,31 @@ describe('ask', () => {
       status: 75,
       stdout: expect.stringContaining('reply    450 4.7.1'),
     })
+  })
+})
+
+describe('import', () => {
+  test('of any JSON, and of a document with any JSON in it, ends with 0 or 65', async () => {
+    const documents = fc.oneof(
+      fc.json(),
+      fc.jsonValue().map(value => JSON.stringify({ postern: 1, lists: value })),
+      fc
+        .jsonValue()
+        .map(value => JSON.stringify({ postern: 1, domains: [{ domain: 'a.example' }], bans: value })),
+      anyDocument.map(document => JSON.stringify(document)),
+      fc.tuple(anyDocument, fc.nat(), fc.string({ maxLength: 3 })).map(([document, at, noise]) => {
+        const text = JSON.stringify(document)
+        return text.slice(0, at % text.length) + noise + text.slice((at % text.length) + noise.length)
+      }),
+    )
+    await fc.assert(
+      fc.asyncProperty(documents, async document => {
+        const { status, stderr } = await new Console().run(['import', '-'], document)
+        expect([0, 65]).toContain(status)
+        expect(stderr.startsWith('postern: standard input, line ')).toBe(status === 65)
+      }),
+      { numRuns: 300 },
+    )
   })
 })
 
