@@ -100,10 +100,10 @@ async function carryOut(order: Order): Promise<void> {
       })
       return
     case 'block':
-      say({ kind: 'blocked' })
-      setTimeout(() => {
+      // Nothing is done any more once this is said.
+      process.send?.({ kind: 'blocked' } satisfies Word, () => {
         for (;;);
-      }, 50)
+      })
   }
 }
 
