@@ -34,8 +34,14 @@ const FILES = [
 
 /** What libmilter does differently in a file, by itself; `docs/milter.md` names it. */
 const DIFFERENCES: Readonly<Record<string, readonly (readonly [RegExp, string])[]>> = {
-  // Macros of an earlier message last until others come for the same command.
-  addresses: [[/(# The macro was of another message\.\n> M .*\n< c\n> R .*\n)< y .*/, '$1< c']],
+  // Macros of an earlier recipient or message last until others come for the same command.
+  addresses: [
+    [
+      /(# What it made of one recipient says nothing of the next\.\n> R .*\n)< c/,
+      '$1< y 550 5.1.1 There is no list nosuch@lists.example.org',
+    ],
+    [/(# The macro was of another message\.\n> M .*\n< c\n> R .*\n)< y .*/, '$1< c'],
+  ],
   // A message that was refused at its header, or at DATA, is over: what comes before the abort is not answered.
   authors: [[/(> N\n< y .*\n)> E\n< y .*\n/g, '$1']],
   envelope: [[/(> T\n< y .*\n)(?:(?!> A).*\n)*/g, '$1']],
