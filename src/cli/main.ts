@@ -25,7 +25,7 @@ function interruption(): AbortSignal {
 const world: World = {
   stdin: process.stdin,
   stdout: new Output(process.stdout),
-  stderr: new Output(process.stderr),
+  stderr: new Output(process.stderr, { mayFail: true }),
   clock: Date.now,
   version: version(),
   loadConfig: async file => {

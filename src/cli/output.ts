@@ -35,11 +35,14 @@ const PLAIN_WIDTH = 80
 
 export class Output {
   readonly #stream: Stream
+  readonly #mayFail: boolean
   #gathered = ''
   #error: Error | undefined
 
-  constructor(stream: Stream) {
+  /** What cannot be written to a stream that may fail is lost: nobody stops half way because nobody listens. */
+  constructor(stream: Stream, options: { readonly mayFail?: boolean } = {}) {
     this.#stream = stream
+    this.#mayFail = options.mayFail ?? false
     stream.on('error', error => {
       this.#error ??= error
     })
@@ -80,13 +83,13 @@ export class Output {
     const text = this.#gathered
     this.#gathered = ''
     this.#check()
-    if (text === '') return
+    if (text === '' || this.#error !== undefined) return
     if (!this.#stream.write(text)) await this.#drained()
     this.#check()
   }
 
   #check(): void {
-    if (this.#error === undefined) return
+    if (this.#error === undefined || this.#mayFail) return
     if ('code' in this.#error && this.#error.code === 'EPIPE') throw new OutputClosed('nobody reads any more')
     throw new OutputFailed('the output could not be written', { cause: this.#error })
   }

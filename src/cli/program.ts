@@ -82,22 +82,29 @@ function usageStatus(error: CommanderError): ExitStatus {
   return asked.includes(error.code) && error.exitCode === 0 ? EXIT.ok : EXIT.usage
 }
 
+async function runCommand(args: readonly string[], session: Session): Promise<ExitStatus> {
+  try {
+    await makeProgram(session).parseAsync(args, { from: 'user' })
+    return session.status
+  } catch (error) {
+    if (error instanceof CommanderError) return usageStatus(error)
+    throw error
+  } finally {
+    await session.close()
+  }
+}
+
 /** Runs the program once. Never rejects. */
 export async function run(args: readonly string[], world: World): Promise<number> {
-  const session = new Session(world)
   let status: ExitStatus
   try {
-    try {
-      await makeProgram(session).parseAsync(args, { from: 'user' })
-      status = session.status
-    } finally {
-      await session.close()
-    }
+    status = await runCommand(args, new Session(world))
     await world.stdout.flush()
   } catch (error) {
-    status = error instanceof CommanderError ? usageStatus(error) : await reportFailure(error, world)
+    // What a command gathered before it failed is part of what it says.
+    await world.stdout.flush().catch(() => {})
+    status = await reportFailure(error, world)
   }
-  await world.stdout.flush().catch(() => {})
-  await world.stderr.flush().catch(() => {})
+  await world.stderr.flush()
   return status
 }

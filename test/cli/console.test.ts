@@ -244,6 +244,16 @@ describe('output', () => {
     expect(stream.text).toBe('')
   })
 
+  test('talk that nobody can hear stops nothing', async () => {
+    const stream = new SlowStream()
+    const output = new Output(stream, { mayFail: true })
+    const writing = output.line('x')
+    stream.emit('error', failing('EPIPE'))
+    await writing
+    await output.line('y')
+    expect(stream.text).toBe('x\n')
+  })
+
   test('many lines are written together', async () => {
     const stream = new KeptStream()
     let writes = 0

@@ -78,7 +78,7 @@ export class Console {
     const status = await run(args, {
       stdin: chunks(input),
       stdout: new Output(stdout),
-      stderr: new Output(stderr),
+      stderr: new Output(stderr, { mayFail: true }),
       clock,
       version: '0.0.0',
       loadConfig:

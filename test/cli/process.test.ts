@@ -113,6 +113,7 @@ describe('exit statuses', () => {
     const child = await run(directory, ['domain', 'ls', '--json'], { stdio: ['pipe', full, 'pipe'] })
     expect(child).toMatchObject({ status: 74 })
     expect(child.stderr).toContain('postern: the output could not be written\n  ENOSPC')
+    expect(await run(directory, ['--help'], { stdio: ['pipe', full, 'pipe'] })).toMatchObject({ status: 74 })
   })
 
   test('78: the configuration is wrong, and every problem is said', async () => {
