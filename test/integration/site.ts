@@ -177,16 +177,18 @@ function socketsBelow(queueDirectory: string): Sockets {
   }
 }
 
+const tcp = async (): Promise<Extract<Endpoint, { kind: 'tcp' }>> => ({
+  kind: 'tcp',
+  host: '127.0.0.1',
+  port: await freePort(),
+})
+
+/** Starts everything, or nothing. */
 export async function startSite(options: SiteOptions): Promise<Site> {
-  const redis = options.store === 'redis' ? await startRedis() : undefined
   const unix = options.sockets === 'unix'
-  const tcp = async (): Promise<Extract<Endpoint, { kind: 'tcp' }>> => ({
-    kind: 'tcp',
-    host: '127.0.0.1',
-    port: await freePort(),
-  })
   const [policy, lmtp] = [await tcp(), await tcp()]
-  const postfix = await startPostfix({
+  const redis = options.store === 'redis' ? startRedis() : Promise.resolve(undefined)
+  const postfix = startPostfix({
     ...options.postfix,
     chroot: unix,
     replace: {
@@ -194,11 +196,23 @@ export async function startSite(options: SiteOptions): Promise<Site> {
       'inet:127.0.0.1:10042': unix ? 'unix:postern/lmtp' : `inet:127.0.0.1:${lmtp.port}`,
     },
   })
-  const postern = await startPostern({
-    ...(unix ? socketsBelow(postfix.queueDirectory) : { policy, lmtp }),
-    ...(redis !== undefined && { redisUrl: redis.url }),
-    ...(options.config !== undefined && { config: options.config }),
-  })
-  await postern.load(documentOf(options.lists, options.document))
-  return new Site(postern, postfix, redis, options.failuresExpected === true)
+  const postern = (async () => {
+    const redisUrl = (await redis)?.url
+    return startPostern({
+      ...(unix ? socketsBelow((await postfix).queueDirectory) : { policy, lmtp }),
+      ...(redisUrl !== undefined && { redisUrl }),
+      ...(options.config !== undefined && { config: options.config }),
+    })
+  })()
+  await Promise.allSettled([postern, postfix, redis])
+  try {
+    const site = new Site(await postern, await postfix, await redis, options.failuresExpected === true)
+    await site.postern.load(documentOf(options.lists, options.document))
+    return site
+  } catch (error) {
+    await postern.then(started => started.remove()).catch(() => {})
+    await postfix.then(started => started.stop()).catch(() => {})
+    await redis.then(started => started?.remove()).catch(() => {})
+    throw error
+  }
 }
