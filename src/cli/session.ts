@@ -8,6 +8,12 @@ import { adviceFor } from './advice.ts'
 import { EXIT, type ExitStatus, Failure } from './exit.ts'
 import type { World } from './world.ts'
 
+function statusOf(problem: Problem): ExitStatus {
+  if (isMalformed(problem)) return EXIT.usage
+  const unreadable = problem.code === 'list-unreadable' || problem.code === 'person-unreadable'
+  return unreadable ? EXIT.data : EXIT.refused
+}
+
 export class Session {
   readonly world: World
   /** The configuration file that was named. */
@@ -55,14 +61,13 @@ export class Session {
   value<T>(outcome: Outcome<T>): T {
     if (outcome.ok) return outcome.value
     const { problem } = outcome
-    const status = isMalformed(problem) ? EXIT.usage : EXIT.refused
     const advice = adviceFor(problem.code)
-    throw new Failure(status, problem.sentence, advice === undefined ? {} : { advice })
+    throw new Failure(statusOf(problem), problem.sentence, advice === undefined ? {} : { advice })
   }
 
   /** Tells that one of several things could not be done, and goes on. */
   async refuse(problem: Problem): Promise<void> {
-    this.status = EXIT.refused
+    this.status = statusOf(problem)
     await this.say(problem.sentence)
   }
 

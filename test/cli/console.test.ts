@@ -2,10 +2,11 @@
 import { EventEmitter } from 'node:events'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { StoreUnavailable } from '../../src/app/ports.ts'
+import { type Store, StoreUnavailable } from '../../src/app/ports.ts'
 import { linesOf } from '../../src/cli/lines-of-input.ts'
 import { Output, OutputClosed, OutputFailed, type Stream } from '../../src/cli/output.ts'
 import { reportFailure } from '../../src/cli/report-failure.ts'
+import { problem } from '../../src/core/parsed.ts'
 import type { ListAddress } from '../../src/core/transaction.ts'
 import type { Who } from '../../src/core/who.ts'
 import { anyDocument } from '../app/documents.ts'
@@ -96,6 +97,56 @@ describe('the store away', () => {
       reply: { code: 451 },
     })
     expect(stderr).toBe('warning: the store cannot be reached: redis at 127.0.0.1:1: refused\n')
+  })
+})
+
+describe('records that cannot be understood', () => {
+  const damaged = async (): Promise<Console> => {
+    const { store } = await withTeam()
+    const address = 'team@a.example' as ListAddress
+    const settings = problem('state: expected one of active, paused, closed, not "x"')
+    const who = 'Hand@b.example' as Who
+    const parts: Partial<Store> = {
+      getList: async () => ({ address, settings }),
+      lists: async function* () {
+        yield { address, settings }
+      },
+      people: async function* () {
+        yield { who, person: problem('never found as it is written') }
+      },
+    }
+    const proxy = new Proxy(store, {
+      get: (target, name) => {
+        const part: unknown = Reflect.get(parts, name) ?? Reflect.get(target, name)
+        return typeof part === 'function' ? part.bind(target) : part
+      },
+    })
+    return new Console({ store: proxy })
+  }
+
+  test('are listed as what they are', async () => {
+    const console = await damaged()
+    expect(await console.must('list', 'ls')).toMatch(/^team@a\.example\tunreadable\tstate: expected/)
+    expect(JSON.parse(await console.must('list', 'ls', '--json'))).toMatchObject([
+      { problem: expect.stringMatching(/^state/) },
+    ])
+    expect(await console.must('member', 'ls', 'team@a.example')).toBe(
+      '"Hand@b.example"\tunreadable: never found as it is written\n',
+    )
+    expect(JSON.parse(await console.must('member', 'ls', 'team@a.example', '--json'))).toEqual([
+      { who: 'Hand@b.example', problem: 'never found as it is written' },
+    ])
+  })
+
+  test.each([
+    [['list', 'show', 'team@a.example']],
+    [['list', 'set', 'team@a.example', 'state=active']],
+    [['export']],
+  ])('%j ends with 65', async args => {
+    const { status, stderr } = await (await damaged()).run(args)
+    expect(status).toBe(65)
+    expect(stderr).toContain('state: expected one of active, paused, closed, not "x"')
+    expect(stderr).toContain('  next: ')
   })
 })
 

@@ -3,6 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { overlapInWords } from '../../app/administration/service-overlap.ts'
 import type { ImportedList, ImportNews } from '../../app/document-import.ts'
 import type { SiteEntryKind } from '../../app/document-import-site.ts'
+import { mailboxOf } from '../../core/address.ts'
 import { type AddCommand, teach } from '../command.ts'
 import { EXIT, Failure } from '../exit.ts'
 import type { Session } from '../session.ts'
@@ -29,7 +30,7 @@ function listLine({ address, isNew, people, settings, bans, repeated }: Imported
   }
   if (bans.added + bans.removed > 0) parts.push(`bans: ${bans.added} added, ${bans.removed} removed`)
   if (repeated > 0) parts.push(`${repeated} entries for somebody named before; the later one counts`)
-  return `${address}: ${parts.join('; ')}`
+  return `${mailboxOf(address)}: ${parts.join('; ')}`
 }
 
 /** Says what an import does: what changed on stdout, progress and warnings on stderr. */

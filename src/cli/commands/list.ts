@@ -2,6 +2,7 @@
 import { certaintyInWords, type ListReport } from '../../app/administration/list-report.ts'
 import { presetsOf, type SettingsRequest } from '../../app/administration/lists.ts'
 import { overlapInWords } from '../../app/administration/service-overlap.ts'
+import { mailboxOf } from '../../core/address.ts'
 import { formatSettings, PRESET_NAMES, PRESETS, SETTING_NAMES, SETTINGS } from '../../core/list.ts'
 import { ROLES } from '../../core/person.ts'
 import { type AddCommand, JSON_OPTION, teach } from '../command.ts'
@@ -47,7 +48,7 @@ function reportLines({ address, settings, presets, roles, people, bans }: ListRe
   const texts = formatSettings(settings)
   const counts = ROLES.map(role => `${roles[role]} ${role}${roles[role] === 1 ? '' : 's'}`).join(', ')
   return [
-    address,
+    mailboxOf(address),
     '',
     ...columns(SETTING_NAMES.map(name => [`  ${name}`, shown(texts[name]), SETTINGS[name].help])),
     '',
@@ -72,7 +73,7 @@ function reportLines({ address, settings, presets, roles, people, bans }: ListRe
 function reportJson({ address, settings, presets, roles, people, bans }: ListReport): object {
   const { total, withAction, unreadable } = people
   return {
-    address,
+    address: mailboxOf(address),
     settings: formatSettings(settings),
     presets,
     people: { total, ...roles, with_action: withAction, unreadable },
@@ -85,7 +86,7 @@ async function addList(session: Session, text: string, request: SettingsRequest)
   const administration = await session.administration()
   const { address, settings, overlaps } = session.value(await administration.lists.add(text, request))
   const preset = presetsOf(settings)[0] ?? 'none'
-  await session.say(`${address}: list added, flavour ${settings.flavour}, preset ${preset}`)
+  await session.say(`${mailboxOf(address)}: list added, flavour ${settings.flavour}, preset ${preset}`)
   for (const overlap of overlaps) await session.warn(overlapInWords(overlap))
 }
 
@@ -97,9 +98,9 @@ async function setList(session: Session, text: string, request: SettingsRequest)
   }
   const administration = await session.administration()
   const { address, changes } = session.value(await administration.lists.set(text, request))
-  if (changes.length === 0) await session.say(`${address}: unchanged`)
+  if (changes.length === 0) await session.say(`${mailboxOf(address)}: unchanged`)
   for (const { name, from, to } of changes) {
-    await session.say(`${address}: ${name} changed from ${shown(from)} to ${shown(to)}`)
+    await session.say(`${mailboxOf(address)}: ${name} changed from ${shown(from)} to ${shown(to)}`)
   }
 }
 
@@ -161,7 +162,9 @@ export const listCommands: AddCommand = (parent, session) => {
       .action(async (text: string) => {
         const administration = await session.administration()
         const { address, people } = session.value(await administration.lists.remove(text))
-        await session.say(`${address}: list removed, with ${people} ${people === 1 ? 'person' : 'people'}`)
+        await session.say(
+          `${mailboxOf(address)}: list removed, with ${people} ${people === 1 ? 'person' : 'people'}`,
+        )
       }),
     [
       ['postern export --list team@lists.example.org > team.json', 'keep what is there'],
@@ -205,12 +208,12 @@ export const listCommands: AddCommand = (parent, session) => {
           json: options.json === true,
           text: ({ address, settings }) =>
             settings.ok
-              ? `${address}\t${settings.value.state}\t${presetsOf(settings.value)[0] ?? '-'}`
-              : `${address}\tunreadable\t${settings.problem}`,
+              ? `${mailboxOf(address)}\t${settings.value.state}\t${presetsOf(settings.value)[0] ?? '-'}`
+              : `${mailboxOf(address)}\tunreadable\t${settings.problem}`,
           value: ({ address, settings }) =>
             settings.ok
-              ? { address, settings: formatSettings(settings.value) }
-              : { address, problem: settings.problem },
+              ? { address: mailboxOf(address), settings: formatSettings(settings.value) }
+              : { address: mailboxOf(address), problem: settings.problem },
         })
       }),
     [
