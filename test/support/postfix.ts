@@ -179,14 +179,20 @@ export async function startPostfix(options: PostfixOptions): Promise<Postfix> {
   for (const stream of [master.stdout, master.stderr]) stream.on('data', chunk => (said += String(chunk)))
   const ended = once(master, 'exit')
 
-  const stop = async (): Promise<void> => {
-    const pidFile = join(queueDirectory, 'pid', 'master.pid')
-    const pid = existsSync(pidFile) ? Number(readFileSync(pidFile, 'utf8')) : 0
-    if (pid > 0) process.kill(pid, 'SIGTERM')
-    else master.kill('SIGTERM')
-    await ended
+  const cleanUp = async (): Promise<void> => {
     await trap.stop()
     rmSync(directory, { recursive: true, force: true })
+  }
+  const stop = async (): Promise<void> => {
+    const pidFile = join(queueDirectory, 'pid', 'master.pid')
+    const pid = existsSync(pidFile) ? Number(readFileSync(pidFile, 'utf8')) : master.pid
+    if (pid === undefined) throw new Error('postfix was never started')
+    process.kill(pid, 'SIGTERM')
+    // Without the master its children end by themselves.
+    const tooLong = setTimeout(() => process.kill(pid, 'SIGKILL'), WAIT_TIMEOUT)
+    await ended
+    clearTimeout(tooLong)
+    await cleanUp()
   }
   try {
     // Its logger comes first: until that reads, each process waits that has something to log, the logger included.
@@ -195,7 +201,7 @@ export async function startPostfix(options: PostfixOptions): Promise<Postfix> {
     if (!(await answers(port))) throw new Error('postfix does not answer')
   } catch (error) {
     const story = `${said}\n${log()}`
-    if (!hasEnded(master)) await stop()
+    await (hasEnded(master) ? cleanUp() : stop())
     throw new Error(`${(error as Error).message}:\n${story}`, { cause: error })
   }
 
