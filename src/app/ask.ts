@@ -12,7 +12,7 @@ import {
 import { parseIpAddress } from '../core/network.ts'
 import { type Parsed, parsed, problem } from '../core/parsed.ts'
 import type { AcceptedRecipient, Client, Front, Phase, Transaction } from '../core/transaction.ts'
-import type { Verdict } from '../core/verdict.ts'
+import { acceptedKind, type Verdict } from '../core/verdict.ts'
 import type { Explanation, Gate } from './gate.ts'
 
 /** What is known of a question, as text. */
@@ -171,8 +171,7 @@ export class Asker {
         for (const recipient of question.recipients) {
           const verdict = await this.#atRcpt(question, recipient, refusedBefore)
           if (verdict.kind === 'reject' || verdict.kind === 'defer') continue
-          const ours = verdict.service === undefined ? 'posting' : 'service'
-          recipients.push({ recipient, kind: verdict.kind === 'none' ? 'elsewhere' : ours })
+          recipients.push({ recipient, kind: acceptedKind(verdict) })
         }
         return { phase, ...situation, sender, recipients }
       }
