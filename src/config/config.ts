@@ -47,6 +47,25 @@ export interface PolicyConfig {
   readonly maxConnections: number
 }
 
+export const MILTER_ENGINES = ['native', 'libmilter'] as const
+export type MilterEngine = (typeof MILTER_ENGINES)[number]
+
+export interface MilterConfig {
+  /** Who speaks the protocol: Postern itself, or Sendmail's libmilter, which has one endpoint. */
+  readonly engine: MilterEngine
+  /** Empty: the front is off. */
+  readonly listen: readonly Endpoint[]
+  readonly socketMode: number
+  readonly onStoreFailure: StoreFailureMode
+  readonly maxConnections: number
+  /** Who keeps what is to be held: the sink, by the same law, or the MTA's quarantine. */
+  readonly hold: 'sink' | 'quarantine'
+  /** Whether messages to lists get a header field that says how they were judged. */
+  readonly traceHeader: boolean
+  /** Whether bodies are counted; otherwise a message has the size that was declared. */
+  readonly countBodies: boolean
+}
+
 export interface LmtpConfig {
   /** Empty: the front is off. */
   readonly listen: readonly Endpoint[]
@@ -88,6 +107,7 @@ export interface Config {
   readonly site: Site
   readonly store: StoreConfig
   readonly policy: PolicyConfig
+  readonly milter: MilterConfig
   readonly lmtp: LmtpConfig
   readonly delivery: DeliveryConfig
   readonly trial: TrialConfig

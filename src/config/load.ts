@@ -94,7 +94,7 @@ function deepFreeze<T>(value: T): T {
 }
 
 function assemble(file: ConfigFile, store: StoreConfig, path: string | undefined): Omit<Config, 'warnings'> {
-  const { site, policy, lmtp, delivery, trial, log } = file
+  const { site, policy, milter, lmtp, delivery, trial, log } = file
   return {
     file: path,
     site: {
@@ -108,6 +108,16 @@ function assemble(file: ConfigFile, store: StoreConfig, path: string | undefined
       socketMode: policy.socket_mode,
       onStoreFailure: policy.on_store_failure,
       maxConnections: policy.max_connections,
+    },
+    milter: {
+      engine: milter.engine,
+      listen: milter.listen,
+      socketMode: milter.socket_mode,
+      onStoreFailure: milter.on_store_failure,
+      maxConnections: milter.max_connections,
+      hold: milter.hold,
+      traceHeader: milter.trace_header,
+      countBodies: milter.count_bodies,
     },
     lmtp: {
       listen: lmtp.listen,

@@ -9,7 +9,7 @@ import { parseDomain } from '../core/domain.ts'
 import { INITIAL_SITE } from '../core/facts.ts'
 import { contains, type Network, parseIpAddress, parseNetwork } from '../core/network.ts'
 import type { Parsed } from '../core/parsed.ts'
-import { DELIVERY_NAMES, LOG_LEVELS, STORE_FAILURE_MODES } from './config.ts'
+import { DELIVERY_NAMES, LOG_LEVELS, MILTER_ENGINES, STORE_FAILURE_MODES } from './config.ts'
 import { formatKey } from './problems.ts'
 import { parseRedisUrl } from './redis-url.ts'
 
@@ -146,6 +146,18 @@ export function configSchema({ base, hostname }: SchemaContext) {
           max_connections: z.int().min(1).max(100_000).prefault(1000),
         })
         .prefault({}),
+      milter: z
+        .strictObject({
+          engine: z.enum(MILTER_ENGINES).prefault('native'),
+          listen: z.array(endpoint).max(100).prefault(['127.0.0.1:10041']),
+          on_store_failure: z.enum(STORE_FAILURE_MODES).prefault('defer'),
+          hold: z.enum(['sink', 'quarantine']).prefault('sink'),
+          trace_header: z.boolean().prefault(false),
+          count_bodies: z.boolean().prefault(true),
+          socket_mode: socketMode.prefault('0660'),
+          max_connections: z.int().min(1).max(100_000).prefault(1000),
+        })
+        .prefault({}),
       lmtp: z
         .strictObject({
           listen: z.array(endpoint).max(100).prefault(['127.0.0.1:10042']),
@@ -205,7 +217,17 @@ export function configSchema({ base, hostname }: SchemaContext) {
         else if (claimed.kind === 'unix' || claimed.port !== 0) taken.set(text, formatKey(at))
       }
       for (const [index, each] of file.policy.listen.entries()) claim(['policy', 'listen', index], each)
+      for (const [index, each] of file.milter.listen.entries()) claim(['milter', 'listen', index], each)
       for (const [index, each] of file.lmtp.listen.entries()) claim(['lmtp', 'listen', index], each)
+      if (file.milter.engine === 'libmilter' && file.milter.listen.length > 1) {
+        const message = 'libmilter has one endpoint in the life of a process'
+        context.addIssue({
+          code: 'custom',
+          path: ['milter', 'listen', 1],
+          message,
+          input: file.milter.listen,
+        })
+      }
       if (file.trial.enabled !== true) return
       claim(['trial', 'listen'], file.trial.listen)
       for (const front of ['policy', 'lmtp'] as const) {

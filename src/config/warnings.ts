@@ -42,7 +42,7 @@ export function findWarnings(
       `${formatEndpoint(endpoint)} can be reached from other hosts, and whoever reaches it may ask who may post`,
     )
   }
-  for (const front of ['policy', 'lmtp'] as const) {
+  for (const front of ['policy', 'milter', 'lmtp'] as const) {
     const { listen, socketMode } = config[front]
     if ((socketMode & 0o002) === 0 || !listen.some(endpoint => endpoint.kind === 'unix')) continue
     warn([front, 'socket_mode'], 'every user of this host may connect to the socket')

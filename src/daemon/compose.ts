@@ -15,6 +15,7 @@ import type { Config, DeliveryConfig } from '../config/config.ts'
 import type { Site } from '../core/facts.ts'
 import { createDiscardDelivery } from '../delivery/discard.ts'
 import { createMaildirDelivery } from '../delivery/maildir.ts'
+import type { LibmilterFront } from '../milter/libmilter/front.ts'
 import type { TrialMta } from '../trial/mta.ts'
 
 /**
@@ -52,6 +53,7 @@ export interface ComposeParts {
 export interface Composition {
   readonly gate: Gate
   readonly policy: FrontServer
+  readonly milter: FrontServer
   readonly lmtp: FrontServer
 }
 
@@ -79,6 +81,7 @@ function currentDelivery(settings: Settings): () => Delivery {
 /** Puts the gate and the fronts together. */
 export async function compose(parts: ComposeParts): Promise<Composition> {
   const { createPolicyFront } = await import('../policy/server.ts')
+  const { createMilterFront } = await import('../milter/server.ts')
   const { createLmtpFront } = await import('../lmtp/server.ts')
   const { settings, store, recorder, log, clock } = parts
   const gate = new Gate({
@@ -101,6 +104,16 @@ export async function compose(parts: ComposeParts): Promise<Composition> {
       },
       get maxConnections() {
         return settings.config.policy.maxConnections
+      },
+    }),
+    milter: createMilterFront({
+      gate,
+      log,
+      get onStoreFailure() {
+        return settings.config.milter.onStoreFailure
+      },
+      get settings() {
+        return settings.config.milter
       },
     }),
     lmtp: createLmtpFront({
@@ -134,6 +147,20 @@ export async function compose(parts: ComposeParts): Promise<Composition> {
       },
     }),
   }
+}
+
+/** Starts the milter on Sendmail's libmilter, which listens by itself. @throws LibmilterError */
+export async function startLibmilter(
+  { gate, settings, log }: Pick<ComposeParts, 'settings' | 'log'> & Pick<Composition, 'gate'>,
+  endpoint: Endpoint,
+  failed: (error: Error) => void,
+): Promise<LibmilterFront> {
+  const { createLibmilterFront } = await import('../milter/libmilter/front.ts')
+  const { milter } = settings.config
+  const { onStoreFailure } = milter
+  const front = createLibmilterFront({ gate, log, onStoreFailure, settings: milter, failed })
+  await front.start(endpoint)
+  return front
 }
 
 /** Starts the trial MTA in front of fronts that listen. @throws the system's error if it cannot listen */

@@ -5,8 +5,9 @@ import type { Server } from 'node:net'
 import type { Endpoint } from '../app/endpoint.ts'
 import type { Store } from '../app/ports.ts'
 import type { Config } from '../config/config.ts'
+import type { LibmilterFront } from '../milter/libmilter/front.ts'
 import type { TrialMta } from '../trial/mta.ts'
-import { type Composition, compose, type Settings, startTrial } from './compose.ts'
+import { type Composition, compose, type Settings, startLibmilter, startTrial } from './compose.ts'
 import { adopt, type InheritedSockets, SOCKET_NAMES, type SocketName } from './inherited-sockets.ts'
 import { ListenError, type Listener, listen, listenError } from './listen.ts'
 import type { DaemonLog } from './log.ts'
@@ -36,6 +37,7 @@ export class Daemon {
   readonly #settings: Settings
   readonly #fronts: Composition
   readonly #listeners = new Map<Listener, SocketName>()
+  #libmilter: { readonly front: LibmilterFront; readonly endpoint: Endpoint } | undefined
   #trial: TrialMta | undefined
 
   private constructor(parts: DaemonParts, settings: Settings, fronts: Composition) {
@@ -69,9 +71,11 @@ export class Daemon {
       front,
       endpoint,
     }))
-    return this.#trial === undefined
-      ? fronts
-      : [...fronts, { front: 'trial', endpoint: this.#trial.endpoint }]
+    if (this.#libmilter !== undefined) {
+      fronts.push({ front: 'milter', endpoint: this.#libmilter.endpoint })
+    }
+    if (this.#trial !== undefined) fronts.push({ front: 'trial', endpoint: this.#trial.endpoint })
+    return fronts
   }
 
   /**
@@ -96,7 +100,10 @@ export class Daemon {
     // The trial MTA still needs the fronts for what it is at.
     if (this.#trial !== undefined) await this.#trial.close()
     this.closeListeners()
-    await Promise.all([this.#fronts.policy.drain(GRACE_MS), this.#fronts.lmtp.drain(GRACE_MS)])
+    await Promise.all([
+      ...SOCKET_NAMES.map(name => this.#fronts[name].drain(GRACE_MS)),
+      this.#libmilter?.front.drain(GRACE_MS),
+    ])
   }
 
   async #listen(name: SocketName): Promise<void> {
@@ -111,16 +118,31 @@ export class Daemon {
     // Sockets that systemd hands over take the place of the configured ones.
     for (const fd of fds) await serve(server => adopt(server, fd))
     if (fds.length > 0) return
+    const { engine } = this.#parts.config.milter
     for (const [index, endpoint] of endpoints.entries()) {
       const key = `${name}.listen[${index}]`
-      await serve(server => listen(server, { key, endpoint, socketMode }))
+      if (name === 'milter' && engine === 'libmilter') await this.#startLibmilter(key, endpoint)
+      else await serve(server => listen(server, { key, endpoint, socketMode }))
+    }
+  }
+
+  async #startLibmilter(key: string, endpoint: Endpoint): Promise<void> {
+    const { log } = this.#parts
+    const { gate } = this.#fronts
+    try {
+      const failed = (cause: Error): void =>
+        log.error('libmilter has ended; the milter answers nobody', { cause })
+      const front = await startLibmilter({ gate, log, settings: this.#settings }, endpoint, failed)
+      this.#libmilter = { front, endpoint }
+    } catch (cause) {
+      throw new ListenError(`${key}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
     }
   }
 
   async #startTrial(): Promise<void> {
     const { config, log } = this.#parts
     const key = 'trial.listen'
-    const [policy, lmtp] = SOCKET_NAMES.map(
+    const [policy, lmtp] = (['policy', 'lmtp'] as const).map(
       name =>
         this.listening.find(({ front, endpoint }) => front === name && endpoint !== undefined)?.endpoint,
     )

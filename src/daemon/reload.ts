@@ -16,6 +16,9 @@ function storeIdentity(store: StoreConfig): unknown {
 const FIXED: readonly FixedPart[] = [
   { key: 'policy.listen', of: config => config.policy.listen },
   { key: 'policy.socket_mode', of: config => config.policy.socketMode },
+  { key: 'milter.listen', of: config => config.milter.listen },
+  { key: 'milter.engine', of: config => config.milter.engine },
+  { key: 'milter.socket_mode', of: config => config.milter.socketMode },
   { key: 'lmtp.listen', of: config => config.lmtp.listen },
   { key: 'lmtp.socket_mode', of: config => config.lmtp.socketMode },
   { key: 'store and redis', of: config => storeIdentity(config.store) },
@@ -32,13 +35,19 @@ export interface Transition {
 
 /** Plans the way from the configuration in force to the one that was just read. */
 export function transition(old: Config, next: Config): Transition {
-  const { policy, lmtp } = old
+  const { policy, milter, lmtp } = old
   return {
     config: Object.freeze({
       ...next,
       store: old.store,
       trial: old.trial,
       policy: Object.freeze({ ...next.policy, listen: policy.listen, socketMode: policy.socketMode }),
+      milter: Object.freeze({
+        ...next.milter,
+        engine: milter.engine,
+        listen: milter.listen,
+        socketMode: milter.socketMode,
+      }),
       lmtp: Object.freeze({ ...next.lmtp, listen: lmtp.listen, socketMode: lmtp.socketMode }),
     }),
     needRestart: FIXED.filter(({ of }) => JSON.stringify(of(old)) !== JSON.stringify(of(next))).map(

@@ -95,6 +95,7 @@ listen = ["${formatEndpoint(policy)}"]
 [lmtp]
 listen = ["${formatEndpoint(lmtp)}"]
 hostname = "postern.example.org"
+${options.config?.includes('[milter]') ? '' : '[milter]\nlisten = []'}
 [delivery.maildir]
 path = "./mail"
 [trial]
