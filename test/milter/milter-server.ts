@@ -38,6 +38,8 @@ export async function startMilter(
       readonly settings?: Partial<MilterParts['settings']>
       /** Of TCP; any that is free, if not given. */
       readonly port?: number
+      /** Of a unix socket; in a directory of its own, if not given. */
+      readonly path?: string
     },
 ): Promise<RunningMilter> {
   const lines: Line[] = []
@@ -55,7 +57,7 @@ export async function startMilter(
   const server = front.newServer()
   const directory = mkdtempSync(join(tmpdir(), 'postern-milter-'))
   chmodSync(directory, 0o755)
-  const path = join(directory, 'milter.sock')
+  const path = given.path ?? join(directory, 'milter.sock')
   server.listen(kind === 'unix' ? { path } : { host: '127.0.0.1', port: given.port ?? 0 })
   await once(server, 'listening')
   if (kind === 'unix') chmodSync(path, 0o666)

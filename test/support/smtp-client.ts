@@ -35,18 +35,20 @@ export class SmtpClient {
     }
   }
 
-  /** Connects without waiting for the greeting. */
-  static async open(endpoint: Endpoint): Promise<SmtpClient> {
+  /** Connects without waiting for the greeting; by TCP from `localAddress`, if it is given. */
+  static async open(endpoint: Endpoint, localAddress?: string): Promise<SmtpClient> {
     const options =
-      endpoint.kind === 'unix' ? { path: endpoint.path } : { host: endpoint.host, port: endpoint.port }
+      endpoint.kind === 'unix'
+        ? { path: endpoint.path }
+        : { host: endpoint.host, port: endpoint.port, ...(localAddress !== undefined && { localAddress }) }
     const socket = connect({ ...options, allowHalfOpen: true })
     await once(socket, 'connect')
     return new SmtpClient(socket)
   }
 
   /** Connects and reads the greeting. */
-  static async connect(endpoint: Endpoint): Promise<SmtpClient> {
-    const client = await SmtpClient.open(endpoint)
+  static async connect(endpoint: Endpoint, localAddress?: string): Promise<SmtpClient> {
+    const client = await SmtpClient.open(endpoint, localAddress)
     client.greeting = await client.read()
     return client
   }
