@@ -36,7 +36,7 @@ export interface LmtpSettings {
 }
 
 export interface LmtpParts {
-  readonly gate: Gate
+  readonly gate: Pick<Gate, 'ask'>
   readonly deliveryFor: (list: ListAddress) => Delivery
   readonly log: Log
   readonly settings: LmtpSettings

@@ -304,13 +304,10 @@ export class LmtpSession {
     this.#question = { phase: 'END-OF-MESSAGE', recipients: transaction.recipients.length }
     if (size > this.#settings.maxSize) return this.#settled(transaction.recipients.map(() => REPLIES.tooBig))
     const { client, sender, declaredSize, smtputf8, recipients } = transaction
-    const mail = { client, sender, declaredSize, smtputf8, recipients, size }
-    return [
-      {
-        kind: 'settle',
-        mail: { ...mail, mtaName: this.#mtaName ?? '', queueId: this.#forwarded.IDENT },
-      },
-    ]
+    const mtaName = this.#mtaName ?? ''
+    const queueId = this.#forwarded.IDENT
+    const mail = { client, sender, declaredSize, recipients, size, smtputf8, mtaName, queueId }
+    return [{ kind: 'settle', mail }]
   }
 
   /** A reply too few would make the MTA take the answer to its next command for a recipient's. */

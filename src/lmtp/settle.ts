@@ -13,7 +13,7 @@ import { readHeaderSection } from './header-section.ts'
 import { REPLIES, takenReply } from './replies.ts'
 import type { CompleteMail } from './session.ts'
 import type { Spool } from './spool.ts'
-import { type AcceptedAtRcpt, endOfMessageTransaction, fateOf } from './translate.ts'
+import { endOfMessageTransaction, fateOf } from './translate.ts'
 
 /** What became of recipients' copies since the front was made. */
 export interface LmtpCounts {
@@ -26,7 +26,7 @@ export interface LmtpCounts {
 }
 
 export interface SettleParts {
-  readonly gate: Gate
+  readonly gate: Pick<Gate, 'ask'>
   readonly deliveryFor: (list: ListAddress) => Delivery
   readonly log: Log
   readonly counts: LmtpCounts
@@ -45,18 +45,18 @@ interface Copy {
   readonly to: DeliveryRecipient
 }
 
+/** The verdicts at the end of the message, in the recipients' order. */
 async function judge(
-  gate: Gate,
+  gate: SettleParts['gate'],
   mail: CompleteMail,
   spool: Spool,
-): Promise<readonly (readonly [AcceptedAtRcpt, Verdict])[]> {
+): Promise<readonly Verdict[]> {
   const open = mail.recipients.some(({ verdict }) => verdict.kind === 'later')
   const authorship = open ? authorshipOf(await readHeaderSection(spool)) : undefined
   return Promise.all(
-    mail.recipients.map(async accepted => {
-      const tx = endOfMessageTransaction(mail, accepted, mail.size, authorship)
-      return [accepted, await gate.ask(tx, { queueId: mail.queueId })] as const
-    }),
+    mail.recipients.map(accepted =>
+      gate.ask(endOfMessageTransaction(mail, accepted, mail.size, authorship), { queueId: mail.queueId }),
+    ),
   )
 }
 
@@ -90,7 +90,10 @@ async function outcomesOf(
   }
   const outcomes: Outcome[] = []
   const copies = new Map<Delivery, Copy[]>()
-  for (const [place, [{ recipient, verdict }, atEnd]] of (await judge(parts.gate, mail, spool)).entries()) {
+  const verdicts = await judge(parts.gate, mail, spool)
+  for (const [place, { recipient, verdict }] of mail.recipients.entries()) {
+    const atEnd = verdicts[place]
+    if (atEnd === undefined) continue
     const fate = fateOf(verdict, atEnd)
     const { list, service } = atEnd.list === undefined ? verdict : atEnd
     if (fate.kind === 'refuse') outcomes[place] = { kind: 'refused', reply: fate.reply, list }
@@ -132,7 +135,7 @@ function report(
   outcome: Outcome,
 ): Reply {
   parts.counts[outcome.kind]++
-  const { kind, ...details } = outcome
+  const { kind } = outcome
   switch (outcome.kind) {
     case 'refused': {
       const { code, enhanced } = outcome.reply
@@ -143,9 +146,11 @@ function report(
       parts.log.error('message not delivered', { ...about, cause: outcome.cause })
       return failureReply(outcome.cause)
     case 'discarded':
+      parts.log.info('message discarded', { ...about, list: outcome.list })
+      return takenReply(about.recipient, about.id, false)
     case 'delivered':
     case 'held':
-      parts.log.info(`message ${kind}`, { ...about, ...details })
+      parts.log.info(`message ${kind}`, { ...about, list: outcome.list, delivery: outcome.delivery })
       return takenReply(about.recipient, about.id, kind === 'held')
   }
 }
