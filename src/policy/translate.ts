@@ -30,6 +30,8 @@ import type { Collected } from './messages.ts'
  */
 export const PHASE_OF_STATE = {
   CONNECT: 'CONNECT',
+  // After XCLIENT, Postfix tells of the client that it now stands for.
+  XCLIENT: 'CONNECT',
   EHLO: 'EHLO',
   HELO: 'EHLO',
   MAIL: 'MAIL',
