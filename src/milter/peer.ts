@@ -1,7 +1,7 @@
 /**
  * One MTA at the milter: its socket, between frames and the session. Commands are answered strictly in order, each before
- * the next is read; what a peer may send ahead, leave unfinished or not take is bounded. While a decision takes its time the
- * MTA is told that we are alive (SMFIR_PROGRESS).
+ * the next is read; what a peer may send ahead, leave unfinished or not take is bounded. While a decision on a whole message
+ * takes its time the MTA is told that we are alive (SMFIR_PROGRESS).
  */
 import type { Socket } from 'node:net'
 import type { Gate } from '../app/gate.ts'
@@ -54,6 +54,8 @@ export class Peer {
   readonly #reader: FrameReader
   /** The gate is looking for an answer. */
   #asking = false
+  /** The command is one that a sign of life may come before the answer to: Sendmail fails on any other. */
+  #bearsProgress = false
   /** The peer does not take its answers. */
   #congested = false
   /** We are about to end: what is on its way is finished. */
@@ -130,7 +132,10 @@ export class Peer {
     this.#allow(undefined)
     const command = decodeCommand(frame)
     if (typeof command === 'string') this.#disconnect(COMMAND_FAULTS[command])
-    else this.#carryOut(this.#parts.session.take(command))
+    else {
+      this.#bearsProgress = command.kind === 'end-of-message'
+      this.#carryOut(this.#parts.session.take(command))
+    }
     return true
   }
 
@@ -172,7 +177,7 @@ export class Peer {
     this.#progress = setInterval(() => {
       if (Date.now() - began >= decisionTime) {
         this.#failed(new Error('the gate does not decide'))
-      } else if (!this.#congested && !this.#closed) {
+      } else if (this.#bearsProgress && !this.#congested && !this.#closed) {
         this.#congested = !this.#socket.write(PROGRESS)
       }
     }, progressInterval)

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import type { Decided, Gate } from '../../src/app/gate.ts'
 import { replyFor } from '../../src/core/reason.ts'
 import { makeReply } from '../../src/core/reply.ts'
+import type { Phase } from '../../src/core/transaction.ts'
 import type { Verdict } from '../../src/core/verdict.ts'
 import { must } from '../support/vectors.ts'
 import { type RunningMilter, startMilter } from './milter-server.ts'
@@ -34,8 +35,12 @@ const YES: Verdict = {
   reply: replyFor('sender-permitted'),
 }
 
-/** A gate that decides about recipients when it is told to, and about everything else at once. */
-function slowGate(): { gate: Pick<Gate, 'ask'>; asked: Promise<void>; decide: (verdict: Verdict) => void } {
+/** A gate that decides in one phase when it is told to, and about everything else at once. */
+function slowGate(slow: Phase = 'RCPT'): {
+  gate: Pick<Gate, 'ask'>
+  asked: Promise<void>
+  decide: (verdict: Verdict) => void
+} {
   let decide: (verdict: Verdict) => void = () => {}
   let tell: () => void = () => {}
   const decision = new Promise<Verdict>(resolve => {
@@ -45,7 +50,7 @@ function slowGate(): { gate: Pick<Gate, 'ask'>; asked: Promise<void>; decide: (v
     tell = resolve
   })
   const ask = (tx: { phase: string }): Verdict | Promise<Verdict> => {
-    if (tx.phase !== 'RCPT') return YES
+    if (tx.phase !== slow) return YES
     tell()
     return decision
   }
@@ -154,16 +159,18 @@ describe('answers', () => {
 })
 
 describe('while the gate decides', () => {
-  test('the MTA is told that we are alive, and gets its answer', async () => {
-    const { gate, asked, decide } = slowGate()
+  test('on a whole message, the MTA is told that we are alive, and gets its answer', async () => {
+    const { gate, asked, decide } = slowGate('END-OF-MESSAGE')
     const { endpoint } = await start({ gate, limits: { progressInterval: 5 } })
     const client = await MtaClient.greeted(endpoint)
     client.send(
       command.mail('<alice@example.net>'),
       command.rcpt('<team@lists.example.org>'),
-      command.abort(),
+      command.data(),
+      command.endOfHeaders(),
+      command.endOfMessage(),
     )
-    expect(await read(client, 4)).toEqual(['c', 'p', 'p', 'p'])
+    expect(await read(client, 7)).toEqual(['c', 'c', 'c', 'c', 'p', 'p', 'p'])
     await asked
     decide(NO)
     const rest = await client.ask(command.mail('<alice@example.net>'))
@@ -173,6 +180,24 @@ describe('while the gate decides', () => {
     const end = Date.now() + 50
     while (Date.now() < end) expect(await client.ask(command.helo('again'))).toEqual(['c'])
   })
+
+  test.each(['MAIL', 'RCPT', 'DATA'] as const)(
+    'on %s it is told nothing else: Sendmail would fail',
+    async slow => {
+      const { gate, asked, decide } = slowGate(slow)
+      const { endpoint } = await start({ gate, limits: { progressInterval: 1 } })
+      const client = await MtaClient.greeted(endpoint)
+      client.send(
+        command.mail('<alice@example.net>'),
+        command.rcpt('<team@lists.example.org>'),
+        command.data(),
+      )
+      await asked
+      await new Promise(resolve => setTimeout(resolve, 20))
+      decide(YES)
+      expect(await read(client, 3)).toEqual(['c', 'c', 'c'])
+    },
+  )
 
   test('others are served', async () => {
     const { gate, asked, decide } = slowGate()
