@@ -6,7 +6,7 @@ import type { Socket } from 'node:net'
 import type { Envelope } from '../app/message.ts'
 import type { Clock, PromiseOr } from '../app/ports.ts'
 import { Dialogue } from './dialogue.ts'
-import type { CompleteMail, Effect, EndReason, SessionSettings } from './session.ts'
+import type { CompleteMail, Effect, EndReason, SessionSettings } from './session-events.ts'
 import { type SettleParts, settle } from './settle.ts'
 import { Spool, type SpoolSettings } from './spool.ts'
 

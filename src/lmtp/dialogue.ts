@@ -3,7 +3,8 @@
  * session is ready for it. Pure and synchronous like the two it joins; the server performs the effects.
  */
 import { LmtpReader } from './codec.ts'
-import { type Effect, LmtpSession, type SessionEvent, type SessionSettings, type Wanted } from './session.ts'
+import { LmtpSession } from './session.ts'
+import type { Effect, SessionEvent, SessionSettings, Wanted } from './session-events.ts'
 
 export class Dialogue {
   readonly #reader = new LmtpReader()

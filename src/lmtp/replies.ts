@@ -3,6 +3,7 @@
  * code (RFC 3463), in the order in which a session comes to them.
  */
 import { formatReply, makeReply, type Reply } from '../core/reply.ts'
+import { XFORWARD_ATTRIBUTES } from './xforward.ts'
 
 function made(code: number, enhanced: string, text: string): Reply {
   const reply = makeReply(code, enhanced, text)
@@ -67,6 +68,29 @@ export const REPLIES = {
 
 /** The answer to DATA; 3xx replies have no enhanced code (RFC 2034 §4). */
 export const START_DATA = '354 End the message with <CR><LF>.<CR><LF>\r\n'
+
+/** What LHLO tells of a server. */
+export interface Offer {
+  /** What it calls itself. */
+  readonly hostname: string
+  /** In octets; advertised as SIZE. */
+  readonly maxSize: number
+  /** Whether this MTA's XFORWARD is offered and believed. */
+  readonly xforward: boolean
+}
+
+/** The answer to LHLO (RFC 5321 §4.1.1.1); it has no enhanced codes, either. */
+export function lhloReply({ hostname, maxSize, xforward }: Offer): string {
+  const lines = [
+    hostname,
+    'PIPELINING',
+    'ENHANCEDSTATUSCODES',
+    '8BITMIME',
+    'SMTPUTF8',
+    ...(xforward ? [`XFORWARD ${XFORWARD_ATTRIBUTES.join(' ')}`] : []),
+  ]
+  return `${lines.map(line => `250-${line}\r\n`).join('')}250 SIZE ${maxSize}\r\n`
+}
 
 /** A reply as on the wire. */
 export function replyLine(reply: Reply): string {

@@ -7,11 +7,18 @@
  */
 import type { Address } from '../core/address.ts'
 import type { Reply } from '../core/reply.ts'
-import type { DataTransaction, MailTransaction, RcptTransaction } from '../core/transaction.ts'
 import type { Verdict } from '../core/verdict.ts'
-import type { Incoming, LineProblem } from './codec.ts'
+import type { LineProblem } from './codec.ts'
 import { type MailArguments, parseMail, parseRcpt, splitCommand } from './command.ts'
-import { REPLIES, replyLine, START_DATA } from './replies.ts'
+import { lhloReply, REPLIES, replyLine, START_DATA } from './replies.ts'
+import type {
+  AskedTransaction,
+  Effect,
+  EndReason,
+  SessionEvent,
+  SessionSettings,
+  Wanted,
+} from './session-events.ts'
 import {
   type AcceptedAtRcpt,
   dataTransaction,
@@ -21,56 +28,7 @@ import {
   rcptTransaction,
   replyTo,
 } from './translate.ts'
-import { clientOf, type Forwarded, parseXforward, XFORWARD_ATTRIBUTES } from './xforward.ts'
-
-export interface SessionSettings {
-  /** What the sink calls itself. */
-  readonly hostname: string
-  /** In octets; advertised as SIZE. */
-  readonly maxSize: number
-  /** RCPT commands of one transaction that are looked at. */
-  readonly maxRecipients: number
-  /** Whether this MTA's XFORWARD is offered and believed. */
-  readonly xforward: boolean
-}
-
-/** A message whose bytes are all here. */
-export interface CompleteMail extends Mail {
-  /** In octets, as counted. */
-  readonly size: number
-  readonly smtputf8: boolean
-  /** What the MTA called itself at LHLO. */
-  readonly mtaName: string
-  /** What the MTA calls the message, where it said so. */
-  readonly queueId: string | undefined
-}
-
-/** Why a session ends from our side. */
-export type EndReason = 'shutdown' | 'idle' | 'data-too-slow' | 'fault'
-
-export type SessionEvent =
-  | Incoming
-  | { readonly kind: 'connected' }
-  | { readonly kind: 'verdict'; readonly verdict: Verdict }
-  /** The replies to a settled message: one for each of its recipients, in order. */
-  | { readonly kind: 'settled'; readonly replies: readonly Reply[] }
-  | { readonly kind: 'end'; readonly reason: EndReason }
-
-export type AskedTransaction = MailTransaction | RcptTransaction | DataTransaction
-
-export type Effect =
-  /** One reply with its line ends, to be sent in order. */
-  | { readonly kind: 'reply'; readonly text: string }
-  | { readonly kind: 'ask'; readonly tx: AskedTransaction; readonly queueId: string | undefined }
-  | { readonly kind: 'begin-message' }
-  | { readonly kind: 'append'; readonly data: readonly Uint8Array[] }
-  /** What was kept of the message so far is not needed. */
-  | { readonly kind: 'drop-message' }
-  | { readonly kind: 'settle'; readonly mail: CompleteMail }
-  | { readonly kind: 'close' }
-
-/** What the session is ready for. */
-export type Wanted = 'line' | 'data' | 'answer' | 'nothing'
+import { clientOf, type Forwarded, parseXforward } from './xforward.ts'
 
 interface Transaction extends Omit<Mail, 'recipients'> {
   readonly smtputf8: boolean
@@ -199,17 +157,7 @@ export class LmtpSession {
     if (name === '' || name.includes(' ')) return this.#fault(REPLIES.lhloSyntax)
     this.#reset()
     this.#mtaName = name
-    const { hostname, maxSize, xforward } = this.#settings
-    const keywords = [
-      hostname,
-      'PIPELINING',
-      'ENHANCEDSTATUSCODES',
-      '8BITMIME',
-      'SMTPUTF8',
-      ...(xforward ? [`XFORWARD ${XFORWARD_ATTRIBUTES.join(' ')}`] : []),
-    ]
-    const lines = keywords.map(keyword => `250-${keyword}\r\n`)
-    return [{ kind: 'reply', text: `${lines.join('')}250 SIZE ${maxSize}\r\n` }]
+    return [{ kind: 'reply', text: lhloReply(this.#settings) }]
   }
 
   #xforward(rest: string): readonly Effect[] {

@@ -11,7 +11,7 @@ import type { Verdict } from '../core/verdict.ts'
 import { authorshipOf } from './authorship.ts'
 import { readHeaderSection } from './header-section.ts'
 import { REPLIES, takenReply } from './replies.ts'
-import type { CompleteMail } from './session.ts'
+import type { CompleteMail } from './session-events.ts'
 import type { Spool } from './spool.ts'
 import { endOfMessageTransaction, fateOf } from './translate.ts'
 

@@ -10,7 +10,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Delivery } from '../../src/app/message.ts'
 import { keepingDelivery, type Sink, startSink } from '../support/lmtp-sink.ts'
 import type { StateDocument } from '../support/vectors.ts'
-import { LMTP_CASES, type LmtpServer, MAX_SIZE, OPEN, REFUSED, SMALL, TEAM } from './lmtp-cases.ts'
+import { type LmtpServer, MAX_SIZE, OPEN, REFUSED, SMALL, TEAM } from './lmtp-case.ts'
+import { LMTP_CASES } from './lmtp-cases.ts'
 
 const STATE: StateDocument = {
   postern: 1,

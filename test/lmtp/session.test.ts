@@ -1,7 +1,8 @@
 /** The session's properties, over random commands in random chunks. */
 import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { LmtpSession, type SessionEvent } from '../../src/lmtp/session.ts'
+import { LmtpSession } from '../../src/lmtp/session.ts'
+import type { SessionEvent } from '../../src/lmtp/session-events.ts'
 import { type Judge, lawOver, linesOf, SETTINGS, speak } from './drive.ts'
 
 let law: Judge
