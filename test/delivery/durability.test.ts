@@ -4,6 +4,7 @@
  */
 import type { FileHandle } from 'node:fs/promises'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -12,6 +13,8 @@ const disk = vi.hoisted(() => ({
   calls: [] as string[],
   /** Throws for a call that is to fail. */
   fail: (_call: string): void => {},
+  /** Writes wait for it. */
+  wait: Promise.resolve(),
 }))
 
 vi.mock('node:fs/promises', async original => {
@@ -28,6 +31,7 @@ vi.mock('node:fs/promises', async original => {
       const sync = handle.sync.bind(handle)
       handle.appendFile = async data => {
         watched(`write ${path}`)
+        await disk.wait
         return append(data)
       }
       handle.sync = async () => {
@@ -56,6 +60,7 @@ beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'postern-durability-'))
   disk.calls = []
   disk.fail = () => {}
+  disk.wait = Promise.resolve()
 })
 
 afterEach(async () => {
@@ -186,6 +191,32 @@ describe('a disk that fails', () => {
     client.destroy()
     await sink.close()
   })
+})
+
+test('a slow disk holds the client back: what cannot be kept yet is not read', async () => {
+  const sink = await startSink({
+    settings: { spoolDirectory: join(root, 'spool'), maxSize: 100_000_000 },
+  })
+  const accepted = new Promise<Socket>(resolve => sink.server.once('connection', resolve))
+  const client = await LmtpClient.greeted(sink.address)
+  const socket = await accepted
+  client.send('MAIL FROM:<alice@example.net>', 'RCPT TO:<team@lists.example.org>', 'DATA')
+  await client.replies(3)
+  let goOn: () => void = () => {}
+  disk.wait = new Promise(resolve => {
+    goOn = resolve
+  })
+  client.write(Buffer.alloc(48_000_000, 'x\r\n'))
+  client.send('', '.')
+  await vi.waitFor(() => expect(disk.calls.length).toBe(1))
+  await new Promise(resolve => setTimeout(resolve, 200))
+  expect(socket.bytesRead).toBeLessThan(1_000_000)
+  expect(disk.calls.length).toBe(1)
+  goOn()
+  expect((await client.reply()).text).toMatch(/^250 2\.0\.0 /)
+  expect(sink.copies[0]?.bytes.length).toBe(48_000_002)
+  client.destroy()
+  await sink.close()
 })
 
 describe('a flush that many share', () => {
