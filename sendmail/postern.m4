@@ -8,8 +8,8 @@ RELAY_DOMAIN(`lists.example.org')dnl
 LOCAL_CONFIG
 C{PosternDomains}lists.example.org
 LOCAL_RULE_0
-R$* < @ $={PosternDomains} . > $*	$#postern $@ 127.0.0.1 $: $1 < @ $2 . > $3
-R$* < @ $={PosternDomains} > $*	$#postern $@ 127.0.0.1 $: $1 < @ $2 > $3
+R$* < @ $={PosternDomains} . > $*	$#postern $@ [127.0.0.1] $: $1 < @ $2 . > $3
+R$* < @ $={PosternDomains} > $*	$#postern $@ [127.0.0.1] $: $1 < @ $2 > $3
 MAILER_DEFINITIONS
 Mpostern,	P=[IPC], F=mukXz8, S=EnvFromSMTP/HdrFromSMTP, R=EnvToSMTP, E=\r\n,
 		T=DNS/RFC822/SMTP, A=TCP $h 10042
