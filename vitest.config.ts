@@ -6,6 +6,8 @@ export default defineConfig({
     testTimeout: 20_000,
     hookTimeout: 60_000,
     pool: 'forks',
+    // Most tests wait for processes of their own; one more worker than the default costs little and halves the time.
+    maxWorkers: 2,
     coverage: { provider: 'v8', include: ['src/**'] },
   },
 })
