@@ -17,10 +17,7 @@ const OK = expect.stringMatching(/^250 /)
 const REFUSED = '550 5.7.2 You are not permitted to post to team@lists.example.org'
 const NULL_SENDER = '550 5.7.2 The null sender may not post to a list, and every recipient is one'
 
-const MAIN_CF = (milter: string, sink: Trap): string => `
-smtpd_milters = ${milter}
-non_smtpd_milters =
-milter_default_action = tempfail
+const MAIN_CF = (sink: Trap): string => `
 milter_command_timeout = 10s
 smtpd_relay_restrictions = reject_unauth_destination
 virtual_mailbox_domains = lists.example.org
@@ -50,7 +47,11 @@ describe.skipIf(leftOut).each(['tcp', 'unix'] as const)('Postfix and the milter,
     sink = await startTrap({ lmtp: true })
     const { endpoint } = milter
     const socket = endpoint.kind === 'unix' ? `unix:${endpoint.path}` : `inet:127.0.0.1:${endpoint.port}`
-    postfix = await startPostfix({ snippets: [], mainCf: MAIN_CF(socket, sink) })
+    postfix = await startPostfix({
+      snippets: ['main.cf.milter'],
+      replace: { 'inet:127.0.0.1:10041': socket },
+      mainCf: MAIN_CF(sink),
+    })
   })
 
   afterAll(async () => {
@@ -311,7 +312,11 @@ describe.skipIf(leftOut)('Postfix without its milter', () => {
     const { port } = place.address() as { port: number }
     place.close()
     await once(place, 'close')
-    const postfix = await startPostfix({ snippets: [], mainCf: MAIN_CF(`inet:127.0.0.1:${port}`, sink) })
+    const postfix = await startPostfix({
+      snippets: ['main.cf.milter'],
+      replace: { 'inet:127.0.0.1:10041': `inet:127.0.0.1:${port}` },
+      mainCf: MAIN_CF(sink),
+    })
     let milter: RunningMilter | undefined
     try {
       const away = await SmtpClient.connect(postfix.endpoint)
