@@ -8,6 +8,8 @@ RELAY_DOMAIN(`lists.example.org')dnl
 LOCAL_CONFIG
 C{PosternDomains}lists.example.org
 LOCAL_RULE_0
+Rpostmaster < @ $={PosternDomains} . > $*	$: postmaster < @ example.org . >
+Rpostmaster < @ $={PosternDomains} > $*	$: postmaster < @ example.org . >
 R$* < @ $={PosternDomains} . > $*	$#postern $@ [127.0.0.1] $: $1 < @ $2 . > $3
 R$* < @ $={PosternDomains} > $*	$#postern $@ [127.0.0.1] $: $1 < @ $2 > $3
 MAILER_DEFINITIONS

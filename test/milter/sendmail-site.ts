@@ -85,6 +85,7 @@ export class SendmailSite {
   readonly #directory: string
   readonly #clients: SmtpClient[] = []
   #seen = new Set<string>()
+  #sentBefore = 0
 
   private constructor(parts: { sendmail: Sendmail; sink: Sink; milter: Endpoint; directory: string }) {
     this.sendmail = parts.sendmail
@@ -146,11 +147,13 @@ export class SendmailSite {
       .sort()
   }
 
-  /** What is left when nobody talks any more: nothing must be. Gives what was sent on. */
+  /** Waits until nothing is queued any more, and gives what was sent on since the last time, bounces above all. */
   async settled(): Promise<readonly TrappedMessage[]> {
     for (const client of this.#clients.splice(0)) client.destroy()
     await this.sendmail.waitForEmptyQueue()
-    return this.sendmail.sent
+    const sent = this.sendmail.sent.slice(this.#sentBefore)
+    this.#sentBefore = this.sendmail.sent.length
+    return sent
   }
 
   async stop(): Promise<void> {

@@ -219,6 +219,18 @@ for (const { engine: name, socket, ...choices } of SETUPS) {
       }
     })
 
+    test("the postmaster's mail goes to the postmaster", async () => {
+      const smtp = await site.client()
+      expect(
+        await smtp.dialogue('MAIL FROM:<eve@example.com>', 'RCPT TO:<Postmaster@lists.example.org>'),
+      ).toEqual([OK, OK])
+      expect(await smtp.data('Subject: x\r\n\r\nhi\r\n')).toEqual(ACCEPTED)
+      expect((await site.settled()).map(({ sender, recipients }) => [sender, recipients])).toEqual([
+        ['eve@example.com', ['postmaster@example.org']],
+      ])
+      expect(await folders()).toEqual([])
+    })
+
     test('several messages on one connection, with RSET and unknown commands in between', async () => {
       const smtp = await site.client()
       for (let i = 0; i < 3; i++) {
