@@ -86,6 +86,7 @@ export class SendmailSite {
   readonly #clients: SmtpClient[] = []
   #seen = new Set<string>()
   #sentBefore = 0
+  #decisionsBefore = 0
 
   private constructor(parts: { sendmail: Sendmail; sink: Sink; milter: Endpoint; directory: string }) {
     this.sendmail = parts.sendmail
@@ -145,6 +146,13 @@ export class SendmailSite {
         return [path.replace(/\/new\/[^/]+$/, ''), Buffer.from(message, 'latin1').toString()] as const
       })
       .sort()
+  }
+
+  /** The recipients that the sink was asked to take since the last time, sorted: whom the milter left to it. */
+  leftToSink(): readonly string[] {
+    const decisions = this.sink.decisions.slice(this.#decisionsBefore)
+    this.#decisionsBefore = this.sink.decisions.length
+    return decisions.flatMap(({ tx }) => (tx.phase === 'RCPT' ? [tx.recipient.key] : [])).sort()
   }
 
   /** Waits until nothing is queued any more, and gives what was sent on since the last time, bounces above all. */

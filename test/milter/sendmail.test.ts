@@ -57,10 +57,13 @@ for (const { engine: name, socket, ...choices } of SETUPS) {
     afterEach(async () => {
       // Neither a bounce was sent, nor was anything left or wrong with what the two said to each other.
       expect(await site.settled()).toEqual([])
+      site.leftToSink()
       expect(engine.problems()).toEqual([])
     })
 
     const folders = async (): Promise<string[]> => (await site.delivered()).map(([folder]) => folder)
+
+    const leftToSink = (): string[] => site.leftToSink().map(address => address.split('@')[0] ?? '')
 
     test('a stranger is refused at RCPT, in the words of the list', async () => {
       const smtp = await site.client()
@@ -137,9 +140,9 @@ for (const { engine: name, socket, ...choices } of SETUPS) {
     })
 
     test.each([
-      ['dropped', 'silent', ['open']],
-      ['held', 'moderated', ['moderated/.Held', 'open']],
-    ])('%s for one of two recipients: the other gets it alone', async (_what, list, want) => {
+      ['dropped', 'silent', ['open'], ['open']],
+      ['held', 'moderated', ['moderated/.Held', 'open'], ['moderated', 'open']],
+    ])('%s for one of two recipients: the other gets it alone', async (_what, list, want, left) => {
       const smtp = await site.client()
       await smtp.dialogue(
         'MAIL FROM:<eve@example.com>',
@@ -148,6 +151,7 @@ for (const { engine: name, socket, ...choices } of SETUPS) {
       )
       expect(await smtp.data('Subject: x\r\n\r\nhi\r\n')).toEqual(ACCEPTED)
       expect(await folders()).toEqual(want)
+      expect(leftToSink()).toEqual(left)
     })
 
     // Every command takes its time on TCP; see docs/sendmail.md.
@@ -170,6 +174,7 @@ for (const { engine: name, socket, ...choices } of SETUPS) {
         ).toEqual([OK, OK, OK])
         expect(await smtp.data('Subject: x\r\n\r\nhi\r\n')).toEqual(ACCEPTED)
         expect(await folders()).toEqual(['open'])
+        expect(leftToSink()).toEqual(['open'])
       })
     }
 
@@ -178,6 +183,7 @@ for (const { engine: name, socket, ...choices } of SETUPS) {
       await smtp.dialogue('MAIL FROM:<eve@example.com>', 'RCPT TO:<silent@lists.example.org>')
       expect(await smtp.data('Subject: x\r\n\r\nhi\r\n')).toEqual(ACCEPTED)
       expect(await folders()).toEqual([])
+      expect(leftToSink()).toEqual([])
     })
 
     test('held for all: kept by the MTA if the site says so, and otherwise by the sink', async () => {
@@ -297,9 +303,9 @@ for (const { engine: name, socket, ...choices } of SETUPS) {
     })
 
     test.each([
-      ['dropped', 'From: dropped@example.net', ['open']],
-      ['held', 'From: held@example.net', ['author/.Held', 'open']],
-    ])('%s for one of two by the author', async (_what, from, want) => {
+      ['dropped', 'From: dropped@example.net', ['open'], ['open']],
+      ['held', 'From: held@example.net', ['author/.Held', 'open'], ['author', 'open']],
+    ])('%s for one of two by the author', async (_what, from, want, left) => {
       const smtp = await site.client()
       await smtp.dialogue(
         'MAIL FROM:<bounce@esp.example>',
@@ -308,6 +314,7 @@ for (const { engine: name, socket, ...choices } of SETUPS) {
       )
       expect(await smtp.data(`${from}\r\n\r\nhi\r\n`)).toEqual(ACCEPTED)
       expect(await folders()).toEqual(want)
+      expect(leftToSink()).toEqual(left)
     })
 
     test('too big is told at the end, by the size that came', async () => {

@@ -3,7 +3,7 @@
  * loopback, with the very lines of `sendmail/postern.m4` in its configuration. Whatever it would send on, bounces above
  * all, ends in a trap.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
@@ -41,7 +41,9 @@ const POLL_INTERVAL = 20
 /** Why no Sendmail can be started here, if none can. */
 export function whyNoSendmail(): string | undefined {
   for (const path of [SENDMAIL, M4]) if (!existsSync(path)) return `there is no ${path}`
-  return process.getuid?.() === 0 ? undefined : 'sendmail must be started by root'
+  if (process.getuid?.() !== 0) return 'sendmail must be started by root'
+  const ownName = spawnSync('unshare', ['--uts', 'true'])
+  return ownName.status === 0 ? undefined : 'unshare --uts is not permitted'
 }
 
 export interface SendmailOptions {
