@@ -15,13 +15,16 @@ import { sendmailIsThere, unpackSendmail } from './parts.mjs'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const CI = process.env.CI === 'true'
 
-/** Programs that tests start for real, and the Debian packages that have them. */
+/** What tests need for real, and the Debian packages that have it. */
 const PARTS = [
   { program: '/usr/bin/redis-server', package: 'redis-server' },
   { program: '/usr/sbin/postfix', package: 'postfix' },
   { program: '/usr/bin/swaks', package: 'swaks' },
   { program: '/usr/bin/openssl', package: 'openssl' },
   { program: '/usr/bin/miltertest', package: 'miltertest' },
+  // With it comes libmilter itself.
+  { program: '/usr/include/libmilter/mfapi.h', package: 'libmilter-dev' },
+  { program: '/usr/bin/cc', package: 'gcc' },
 ]
 
 const say = text => process.stderr.write(`${text}\n`)
