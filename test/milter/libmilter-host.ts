@@ -44,11 +44,13 @@ export type Order =
   | { readonly kind: 'drain'; readonly graceMs: number }
   /** Starts again: what becomes of it is reported as `failed`. */
   | { readonly kind: 'again'; readonly endpoint: Endpoint }
-  | { readonly kind: 'exit' | 'throw' | 'block' | 'ping' }
+  | { readonly kind: 'exit' | 'throw' | 'block' | 'ping' | 'count' }
 
 export type Word =
   | { readonly kind: 'loaded' | 'started' | 'ready' | 'drained' | 'blocked' }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string }
+  /** Messages so far that were none of ours. */
+  | { readonly kind: 'counted'; readonly otherMessages: number }
   | { readonly kind: 'log'; readonly level: string; readonly message: string; readonly problem?: unknown }
   | {
       readonly kind: 'decided'
@@ -132,6 +134,14 @@ export class Host {
     this.order({ kind: 'ping' })
     await this.word()
     return this.decisions
+  }
+
+  /** Messages so far that were none of ours. */
+  async otherMessages(): Promise<number> {
+    this.order({ kind: 'count' })
+    const word = await this.word()
+    if (word.kind !== 'counted') throw new Error(JSON.stringify(word))
+    return word.otherMessages
   }
 
   problems(): readonly unknown[] {

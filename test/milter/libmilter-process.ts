@@ -91,6 +91,9 @@ async function carryOut(order: Order): Promise<void> {
     case 'ping':
       say({ kind: 'ready' })
       return
+    case 'count':
+      say({ kind: 'counted', otherMessages: front?.counts.otherMessages ?? 0 })
+      return
     case 'exit':
       process.exit(7)
       return
