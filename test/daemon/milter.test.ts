@@ -19,28 +19,32 @@ afterEach(async () => {
 const missing = { native: undefined, libmilter: requireLibmilter() }
 
 describe.each(['native', 'libmilter'] as const)('milter.engine = "%s"', engine => {
-  test.skipIf(missing[engine])('judges by the store, and ends in order', async () => {
-    // Run from its sources, the program needs this for its threads.
-    const threads = new URL('../support/typescript-in-threads.mjs', import.meta.url).href
-    process.env['NODE_OPTIONS'] = `--import ${threads}`
-    const endpoint: Endpoint = { kind: 'tcp', host: '127.0.0.1', port: await freePort() }
-    postern = await startPostern({
-      config: `[milter]\nengine = "${engine}"\nlisten = ["127.0.0.1:${endpoint.port}"]\n`,
-    })
-    await postern.must('domain', 'add', 'lists.example.org')
-    await postern.must('list', 'add', 'team@lists.example.org', '--preset', 'members')
-    await postern.must('member', 'add', 'team@lists.example.org', 'alice@example.net')
-    const mta = await MtaClient.greeted(endpoint)
-    expect(await mta.ask(command.mail('<eve@example.com>'))).toEqual(['c'])
-    expect(await mta.ask(command.rcpt('<team@lists.example.org>'))).toEqual([
-      'y 550 5.7.2 You are not permitted to post to team@lists.example.org',
-    ])
-    mta.send(command.abort())
-    expect(await mta.ask(command.mail('<alice@example.net>'))).toEqual(['c'])
-    expect(await mta.ask(command.rcpt('<team@lists.example.org>'))).toEqual(['c'])
-    mta.send(command.abort(), command.quit())
-    expect(await mta.answer()).toBeUndefined()
-    // libmilter looks every five seconds whether it is to end.
-    expect(await postern.stop()).toBe(0)
-  }, 60_000)
+  test.skipIf(missing[engine])(
+    'judges by the store, and ends in order',
+    async () => {
+      // Run from its sources, the program needs this for its threads.
+      const threads = new URL('../support/typescript-in-threads.mjs', import.meta.url).href
+      process.env['NODE_OPTIONS'] = `--import ${threads}`
+      const endpoint: Endpoint = { kind: 'tcp', host: '127.0.0.1', port: await freePort() }
+      postern = await startPostern({
+        config: `[milter]\nengine = "${engine}"\nlisten = ["127.0.0.1:${endpoint.port}"]\n`,
+      })
+      await postern.must('domain', 'add', 'lists.example.org')
+      await postern.must('list', 'add', 'team@lists.example.org', '--preset', 'members')
+      await postern.must('member', 'add', 'team@lists.example.org', 'alice@example.net')
+      const mta = await MtaClient.greeted(endpoint)
+      expect(await mta.ask(command.mail('<eve@example.com>'))).toEqual(['c'])
+      expect(await mta.ask(command.rcpt('<team@lists.example.org>'))).toEqual([
+        'y 550 5.7.2 You are not permitted to post to team@lists.example.org',
+      ])
+      mta.send(command.abort())
+      expect(await mta.ask(command.mail('<alice@example.net>'))).toEqual(['c'])
+      expect(await mta.ask(command.rcpt('<team@lists.example.org>'))).toEqual(['c'])
+      mta.send(command.abort(), command.quit())
+      expect(await mta.answer()).toBeUndefined()
+      // libmilter looks every five seconds whether it is to end.
+      expect(await postern.stop()).toBe(0)
+    },
+    60_000,
+  )
 })
