@@ -14,6 +14,11 @@ function storeInWords({ store }: Config): string {
   return `Redis at ${formatEndpoint(endpoint)}${tls ? ' with TLS' : ''}, database ${db}, keys ${prefix}…`
 }
 
+function milterInWords({ milter }: Config): string {
+  const by = milter.engine === 'native' ? '' : `, by ${milter.engine}`
+  return `${listening(milter.listen)}${milter.listen.length === 0 ? '' : by}`
+}
+
 function deliveryInWords({ delivery }: Config): string {
   return delivery.default === 'maildir' ? `maildirs in ${delivery.maildir.path}` : delivery.default
 }
@@ -23,6 +28,7 @@ function summaryOf(config: Config): readonly string[] {
     ['configuration', config.file ?? 'none: everything has its default'],
     ['store', storeInWords(config)],
     ['policy', listening(config.policy.listen)],
+    ['milter', milterInWords(config)],
     ['lmtp', listening(config.lmtp.listen)],
     ['trial', listening(config.trial.enabled ? [config.trial.listen] : [])],
     ['delivery', deliveryInWords(config)],
