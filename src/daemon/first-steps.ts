@@ -47,7 +47,7 @@ export function firstSteps(invocation: Invocation, trial: Endpoint | undefined):
   if (trial?.kind === 'tcp') {
     const sending = `swaks --server ${formatEndpoint(trial)} --to team@lists.example`
     lines.push(
-      'or send to the trial MTA, and see the one refused and the other delivered:',
+      'or send to the trial MTA, and see the one refused and the other delivered below var/mail:',
       '',
       `  ${sending} --from mallory@example.net`,
       `  ${sending} --from alice@example.net`,

@@ -85,7 +85,7 @@ Then ask who may post:
   node dist/cli/main.js ask --sender alice@example.net --list team@lists.example
   node dist/cli/main.js ask --sender mallory@example.net --list team@lists.example --explain
 
-or send to the trial MTA, and see the one refused and the other delivered:
+or send to the trial MTA, and see the one refused and the other delivered below var/mail:
 
   swaks --server 127.0.0.1:10025 --to team@lists.example --from mallory@example.net
   swaks --server 127.0.0.1:10025 --to team@lists.example --from alice@example.net
