@@ -7,7 +7,7 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeEach } from 'vitest'
-import type { Endpoint } from '../../src/app/endpoint.ts'
+import { type Endpoint, formatEndpoint } from '../../src/app/endpoint.ts'
 import { type Postern, type PosternOptions, startPostern } from '../support/daemon.ts'
 import { leaveOut } from '../support/parts.ts'
 import { freePort } from '../support/ports.ts'
@@ -35,6 +35,8 @@ export interface SiteOptions {
   readonly postfix: Pick<PostfixOptions, 'snippets' | 'mainCf'>
   /** How Postfix reaches Postern: by TCP, or by unix sockets in the directory that smtpd and lmtp are confined to. */
   readonly sockets?: 'tcp' | 'unix'
+  /** Whether Postern has a milter, and Postfix asks it; by TCP. */
+  readonly milter?: boolean
   /** More of Postern's configuration file. */
   readonly config?: string
   /** The import document's lists. */
@@ -186,22 +188,27 @@ const tcp = async (): Promise<Extract<Endpoint, { kind: 'tcp' }>> => ({
 /** Starts everything, or nothing. */
 export async function startSite(options: SiteOptions): Promise<Site> {
   const unix = options.sockets === 'unix'
-  const [policy, lmtp] = [await tcp(), await tcp()]
+  const [policy, lmtp, milter] = [await tcp(), await tcp(), await tcp()]
   const redis = options.store === 'redis' ? startRedis() : Promise.resolve(undefined)
   const postfix = startPostfix({
     ...options.postfix,
     chroot: unix,
     replace: {
       'inet:127.0.0.1:10040': unix ? 'unix:postern/policy' : `inet:127.0.0.1:${policy.port}`,
+      'inet:127.0.0.1:10041': `inet:127.0.0.1:${milter.port}`,
       'inet:127.0.0.1:10042': unix ? 'unix:postern/lmtp' : `inet:127.0.0.1:${lmtp.port}`,
     },
   })
+  const config = [
+    ...(options.milter === true ? [`[milter]\nlisten = ["${formatEndpoint(milter)}"]`] : []),
+    options.config ?? '',
+  ].join('\n')
   const postern = (async () => {
     const redisUrl = (await redis)?.url
     return startPostern({
       ...(unix ? socketsBelow((await postfix).queueDirectory) : { policy, lmtp }),
       ...(redisUrl !== undefined && { redisUrl }),
-      ...(options.config !== undefined && { config: options.config }),
+      config,
     })
   })()
   await Promise.allSettled([postern, postfix, redis])
