@@ -64,6 +64,13 @@ export class MtaClient {
     this.#socket.write(Buffer.concat(bytes))
   }
 
+  /** Sends bytes no faster than they are taken. */
+  pour(bytes: Buffer): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#socket.write(bytes, error => (error == null ? resolve() : reject(error)))
+    })
+  }
+
   /** The next response; `undefined` if the milter has closed the connection. */
   async answer(): Promise<Answer | undefined> {
     for (;;) {

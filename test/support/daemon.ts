@@ -61,6 +61,8 @@ export interface Postern {
   load(document: unknown): Promise<void>
   /** What `serve` has said. */
   log(): string
+  /** The process of `serve`. */
+  pid(): number
   start(): Promise<void>
   /** Ends `serve` by SIGTERM, and gives its exit status. */
   stop(): Promise<number | null>
@@ -171,6 +173,10 @@ ${options.config ?? ''}
       if (status !== 0) throw new Error(`postern import ended with ${status}:\n${stderr}`)
     },
     log: () => said,
+    pid: () => {
+      if (serving?.pid === undefined) throw new Error('serve does not run')
+      return serving.pid
+    },
     start,
     stop,
     remove: async () => {

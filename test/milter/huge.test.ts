@@ -1,0 +1,100 @@
+/**
+ * A body of a gigabyte, and the daemon as an operator runs it: the body is passed over, and others are answered meanwhile.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Endpoint } from '../../src/app/endpoint.ts'
+import { type Postern, startPostern } from '../support/daemon.ts'
+import { freePort } from '../support/ports.ts'
+import { MtaClient } from './mta-client.ts'
+import { command, frame } from './mta-wire.ts'
+
+/** Data of one frame, as Postfix and Sendmail send it at most. */
+const PIECE = 65_535
+const PIECES = Math.ceil(2 ** 30 / PIECE)
+const BODY = PIECES * PIECE
+
+/** What the daemon's memory may grow by, in bytes, whatever the body's size. */
+const GROWTH = 128 * 1024 * 1024
+/** What another session may wait for an answer, in milliseconds, on a machine with other things to do. */
+const PATIENCE = 1000
+
+const SHORT = 'short@lists.example.org'
+const TEAM = 'team@lists.example.org'
+
+let postern: Postern
+let endpoint: Endpoint
+
+beforeAll(async () => {
+  endpoint = { kind: 'tcp', host: '127.0.0.1', port: await freePort() }
+  postern = await startPostern({ config: `[milter]\nlisten = ["127.0.0.1:${endpoint.port}"]\n` })
+  await postern.load({
+    postern: 1,
+    domains: [{ domain: 'lists.example.org' }],
+    lists: [
+      { address: SHORT, settings: { nonmember_action: 'accept', max_size: BODY } },
+      { address: TEAM, people: [{ who: 'alice@example.net', roles: ['member'] }] },
+    ],
+  })
+})
+afterAll(() => postern?.remove())
+
+/** A process's memory, in bytes: now, or at most since it was last set back. */
+function memory(pid: number, what: 'VmRSS' | 'VmHWM'): number {
+  const [, kilobytes] =
+    new RegExp(`^${what}:\\s+(\\d+) kB$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+  return Number(kilobytes) * 1024
+}
+
+test('a huge body is counted to its end, and not kept, and others are answered', async () => {
+  const huge = await MtaClient.greeted(endpoint)
+  expect(await huge.ask(command.mail('<eve@example.com>'))).toEqual(['c'])
+  expect(await huge.ask(command.rcpt(`<${SHORT}>`))).toEqual(['c'])
+  expect(await huge.ask(command.data())).toEqual(['c'])
+  expect(await huge.ask(command.header('From', 'eve@example.com'), command.endOfHeaders())).toEqual(['c'])
+
+  const other = await MtaClient.greeted(endpoint)
+  let over = false
+  let transactions = 0
+  let longest = 0
+  const others = (async (): Promise<void> => {
+    while (!over) {
+      const begun = performance.now()
+      expect(await other.ask(command.mail('<eve@example.com>'))).toEqual(['c'])
+      expect(await other.ask(command.rcpt(`<${TEAM}>`))).toEqual([
+        `y 550 5.7.2 You are not permitted to post to ${TEAM}`,
+      ])
+      other.send(command.abort())
+      longest = Math.max(longest, performance.now() - begun)
+      transactions++
+      await new Promise(resolve => setTimeout(resolve, 10))
+    }
+  })()
+
+  const pid = postern.pid()
+  // Sets the peak back to what is used now (proc(5), clear_refs).
+  writeFileSync(`/proc/${pid}/clear_refs`, '5')
+  const before = memory(pid, 'VmRSS')
+  // Many frames a write, as a fast MTA has them in its buffer.
+  const PER_WRITE = 16
+  const piece = frame('B', Buffer.alloc(PIECE, 'x'))
+  const pieces = Buffer.concat(Array.from({ length: PER_WRITE }, () => piece))
+  for (let left = PIECES; left > 0; left -= PER_WRITE) {
+    await huge.pour(left >= PER_WRITE ? pieces : pieces.subarray(0, left * piece.length))
+  }
+  // With the field and the empty line it is larger than the list takes, and not without them.
+  expect(await huge.ask(command.endOfMessage())).toEqual([
+    `y 552 5.3.4 The message is larger than the ${BODY} bytes that ${SHORT} takes`,
+  ])
+  over = true
+  await others
+  const growth = memory(pid, 'VmHWM') - before
+  expect(growth).toBeLessThan(GROWTH)
+  expect(transactions).toBeGreaterThan(10)
+  expect(longest).toBeLessThan(PATIENCE)
+  // The connection is as good as it was.
+  huge.send(command.abort())
+  expect(await huge.ask(command.mail('<eve@example.com>'))).toEqual(['c'])
+  huge.send(command.abort(), command.quit())
+  await huge.closed()
+}, 60_000)
