@@ -137,18 +137,22 @@ export function agree(offer: Offer, wishes: Wishes): Parsed<Agreement> {
   })
 }
 
+/** The choice of macros as on the wire, which is always the same. */
+const MACRO_LISTS = Buffer.concat(
+  MACROS.map(([command, names]) => {
+    const list = Buffer.alloc(4 + names.length + 1)
+    list.writeUInt32BE(command, 0)
+    list.write(names, 4, 'latin1')
+    return list
+  }),
+)
+
 /** Our side of the agreement as on the wire; the macros are chosen where the MTA lets us. */
 export function encodeAgreement(agreement: Agreement): Buffer {
   const numbers = Buffer.alloc(12)
   numbers.writeUInt32BE(agreement.version, 0)
   numbers.writeUInt32BE(agreement.actions, 4)
   numbers.writeUInt32BE(agreement.protocol, 8)
-  if ((agreement.actions & SMFIF.SETSYMLIST) === 0) return encodeFrame('O', numbers)
-  const lists = MACROS.map(([command, names]) => {
-    const list = Buffer.alloc(4 + names.length + 1)
-    list.writeUInt32BE(command, 0)
-    list.write(names, 4, 'latin1')
-    return list
-  })
-  return encodeFrame('O', Buffer.concat([numbers, ...lists]))
+  const choosesMacros = (agreement.actions & SMFIF.SETSYMLIST) !== 0
+  return encodeFrame('O', choosesMacros ? Buffer.concat([numbers, MACRO_LISTS]) : numbers)
 }

@@ -242,10 +242,14 @@ export class Peer {
     this.destroy()
   }
 
-  /** Closes when the peer has taken the answers it was given. */
+  /** Closes when the peer has taken the answers it was given; at once if the system has them all. */
   #close(): void {
     this.#flush()
     this.#closed = true
+    if (this.#socket.writableLength === 0) {
+      this.#socket.destroy()
+      return
+    }
     this.#allow('answer')
     this.#socket.destroySoon()
   }
