@@ -36,6 +36,11 @@ describe.skipIf(leftOutWithoutPostfix(SUITE)).each(storesFor(SUITE))(
           { name: 'beside-discard', members: ['alice@example.net'] },
           { name: 'dropping', settings: { nonmember_action: 'discard' } },
           { name: 'author', settings: { identity: 'author' }, members: ['alice@example.net'] },
+          {
+            name: 'brief',
+            settings: { identity: 'author', max_size: 500 },
+            members: ['alice@example.net'],
+          },
           { name: 'load', members: ['alice@example.net'] },
         ],
       })
@@ -114,6 +119,18 @@ describe.skipIf(leftOutWithoutPostfix(SUITE)).each(storesFor(SUITE))(
       await site.postfix.waitForEmptyQueue()
       expect(site.copies('author').map(asSent)).toEqual([MESSAGE])
       expect(deliveredTo('author')).toBe(1)
+    })
+
+    test('he is judged at the end of the header: what comes after it is not waited for', async () => {
+      const body = 'long\r\n'.repeat(200)
+      const client = await site.outsider()
+      await client.dialogue('MAIL FROM:<alice@example.net>', 'RCPT TO:<brief@lists.example.org>')
+      expect(await client.data(message('eve@example.com') + body)).toBe(REFUSED('brief'))
+      // At the end of the data the size comes first.
+      await client.dialogue('MAIL FROM:<alice@example.net>', 'RCPT TO:<brief@lists.example.org>')
+      expect(await client.data(MESSAGE + body)).toBe(
+        '552 5.3.4 The message is larger than the 500 bytes that brief@lists.example.org takes',
+      )
     })
 
     test('restarted under load: put off for now, then well again, and nothing is lost, doubled or bounced', async () => {
