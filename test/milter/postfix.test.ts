@@ -248,6 +248,7 @@ for (const { engine, socket, choices, hearsAfterRefusedData, patience } of SETUP
       if (!hearsAfterRefusedData) {
         expect(await smtp.command('RCPT TO:<team-owner@lists.example.org>')).toMatch(/^451 4\.7\.1 /)
         expect(await smtp.command('RSET')).toEqual(OK)
+        await postfix.waitForLog(/SMFIC_RCPT.*timed out/)
         complaints = [expect.stringMatching(/SMFIC_RCPT.*timed out/)]
         expect(await delivered()).toEqual([])
         return
