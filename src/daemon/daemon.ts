@@ -9,7 +9,14 @@ import type { LibmilterFront } from '../milter/libmilter/front.ts'
 import type { TrialMta } from '../trial/mta.ts'
 import { type Composition, compose, type Settings, startLibmilter, startTrial } from './compose.ts'
 import { adopt, type InheritedSockets, SOCKET_NAMES, type SocketName } from './inherited-sockets.ts'
-import { ListenError, type Listener, listen, listenError } from './listen.ts'
+import {
+  ListenError,
+  type Listener,
+  type ListenOptions,
+  listen,
+  listenElsewhere,
+  listenError,
+} from './listen.ts'
 import type { DaemonLog } from './log.ts'
 import type { DaemonRecorder } from './recorder.ts'
 import { transition } from './reload.ts'
@@ -121,20 +128,24 @@ export class Daemon {
     const { engine } = this.#parts.config.milter
     for (const [index, endpoint] of endpoints.entries()) {
       const key = `${name}.listen[${index}]`
-      if (name === 'milter' && engine === 'libmilter') await this.#startLibmilter(key, endpoint)
+      if (name === 'milter' && engine === 'libmilter')
+        await this.#startLibmilter({ key, endpoint, socketMode })
       else await serve(server => listen(server, { key, endpoint, socketMode }))
     }
   }
 
-  async #startLibmilter(key: string, endpoint: Endpoint): Promise<void> {
+  async #startLibmilter(options: ListenOptions): Promise<void> {
+    const { key, endpoint } = options
     const { log } = this.#parts
     const { gate } = this.#fronts
     try {
       const failed = (cause: Error): void =>
         log.error('libmilter has ended; the milter answers nobody', { cause })
-      const front = await startLibmilter({ gate, log, settings: this.#settings }, endpoint, failed)
+      const parts = { gate, log, settings: this.#settings }
+      const front = await listenElsewhere(options, () => startLibmilter(parts, endpoint, failed))
       this.#libmilter = { front, endpoint }
     } catch (cause) {
+      if (cause instanceof ListenError) throw cause
       throw new ListenError(`${key}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
     }
   }

@@ -111,6 +111,22 @@ async function listenOnUnix(server: Server, path: string, options: ListenOptions
   })
 }
 
+/**
+ * Lets somebody else than Node listen, by the same rules for unix sockets: one that is in use is not touched, and the file
+ * has its permissions from the first moment. Nothing else may make files meanwhile. @throws ListenError
+ */
+export async function listenElsewhere<T>(options: ListenOptions, start: () => Promise<T>): Promise<T> {
+  const { endpoint, socketMode } = options
+  if (endpoint.kind === 'tcp') return start()
+  await removeStaleSocket(options, endpoint.path)
+  const umask = process.umask(0o777 & ~socketMode)
+  try {
+    return await start()
+  } finally {
+    process.umask(umask)
+  }
+}
+
 function boundEndpoint(server: Server, endpoint: Endpoint): Endpoint {
   const address = server.address()
   return endpoint.kind === 'tcp' && typeof address === 'object' && address !== null

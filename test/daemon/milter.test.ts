@@ -1,4 +1,7 @@
 /** The milter as the daemon runs it, with either engine. */
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Endpoint } from '../../src/app/endpoint.ts'
 import { requireLibmilter } from '../milter/libmilter-host.ts'
@@ -17,6 +20,32 @@ afterEach(async () => {
 })
 
 const missing = { native: undefined, libmilter: requireLibmilter() }
+
+describe.each(['native', 'libmilter'] as const)('milter.engine = "%s", by unix socket', engine => {
+  test.skipIf(missing[engine])(
+    'the socket has its mode, and a second daemon does not take it away',
+    async () => {
+      const threads = new URL('../support/typescript-in-threads.mjs', import.meta.url).href
+      process.env['NODE_OPTIONS'] = `--import ${threads}`
+      const directory = mkdtempSync(join(tmpdir(), 'postern-milter-'))
+      const path = join(directory, 'milter')
+      const config = `[milter]\nengine = "${engine}"\nlisten = ["unix:${path}"]\nsocket_mode = "0600"\n`
+      try {
+        postern = await startPostern({ config })
+        expect(statSync(path).mode & 0o777).toBe(0o600)
+        await expect(startPostern({ config })).rejects.toThrow(/milter\.listen\[0\]: .*already in use/)
+        const mta = await MtaClient.greeted({ kind: 'unix', path })
+        expect(await mta.ask(command.mail('<eve@example.com>'))).toEqual(['c'])
+        mta.send(command.abort(), command.quit())
+        expect(await mta.answer()).toBeUndefined()
+        expect(await postern.stop()).toBe(0)
+      } finally {
+        rmSync(directory, { recursive: true, force: true })
+      }
+    },
+    60_000,
+  )
+})
 
 describe.each(['native', 'libmilter'] as const)('milter.engine = "%s"', engine => {
   test.skipIf(missing[engine])(
