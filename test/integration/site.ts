@@ -35,8 +35,8 @@ export interface SiteOptions {
   readonly postfix: Pick<PostfixOptions, 'snippets' | 'mainCf'>
   /** How Postfix reaches Postern: by TCP, or by unix sockets in the directory that smtpd and lmtp are confined to. */
   readonly sockets?: 'tcp' | 'unix'
-  /** Whether Postern has a milter, and Postfix asks it; by TCP. */
-  readonly milter?: boolean
+  /** The engine of Postern's milter, which Postfix asks; none, if not given. */
+  readonly milter?: 'native' | 'libmilter'
   /** More of Postern's configuration file. */
   readonly config?: string
   /** The import document's lists. */
@@ -165,7 +165,7 @@ export function showLogsOnFailure(siteOf: () => Site | undefined): void {
   })
 }
 
-type Sockets = Required<Pick<PosternOptions, 'policy' | 'lmtp'>>
+type Sockets = Required<Pick<PosternOptions, 'policy' | 'lmtp'>> & { readonly milter: Endpoint }
 
 /** A directory in which Postern makes its sockets and Postfix may use them, as the task document says. */
 function socketsBelow(queueDirectory: string): Sockets {
@@ -176,6 +176,7 @@ function socketsBelow(queueDirectory: string): Sockets {
   return {
     policy: { kind: 'unix', path: join(directory, 'policy') },
     lmtp: { kind: 'unix', path: join(directory, 'lmtp') },
+    milter: { kind: 'unix', path: join(directory, 'milter') },
   }
 }
 
@@ -188,27 +189,29 @@ const tcp = async (): Promise<Extract<Endpoint, { kind: 'tcp' }>> => ({
 /** Starts everything, or nothing. */
 export async function startSite(options: SiteOptions): Promise<Site> {
   const unix = options.sockets === 'unix'
-  const [policy, lmtp, milter] = [await tcp(), await tcp(), await tcp()]
+  const byTcp = { policy: await tcp(), lmtp: await tcp(), milter: await tcp() }
   const redis = options.store === 'redis' ? startRedis() : Promise.resolve(undefined)
   const postfix = startPostfix({
     ...options.postfix,
     chroot: unix,
     replace: {
-      'inet:127.0.0.1:10040': unix ? 'unix:postern/policy' : `inet:127.0.0.1:${policy.port}`,
-      'inet:127.0.0.1:10041': `inet:127.0.0.1:${milter.port}`,
-      'inet:127.0.0.1:10042': unix ? 'unix:postern/lmtp' : `inet:127.0.0.1:${lmtp.port}`,
+      'inet:127.0.0.1:10040': unix ? 'unix:postern/policy' : `inet:127.0.0.1:${byTcp.policy.port}`,
+      'inet:127.0.0.1:10041': unix ? 'unix:postern/milter' : `inet:127.0.0.1:${byTcp.milter.port}`,
+      'inet:127.0.0.1:10042': unix ? 'unix:postern/lmtp' : `inet:127.0.0.1:${byTcp.lmtp.port}`,
     },
   })
-  const config = [
-    ...(options.milter === true ? [`[milter]\nlisten = ["${formatEndpoint(milter)}"]`] : []),
-    options.config ?? '',
-  ].join('\n')
   const postern = (async () => {
     const redisUrl = (await redis)?.url
+    const { policy, lmtp, milter } = unix ? socketsBelow((await postfix).queueDirectory) : byTcp
+    const milterConfig =
+      options.milter === undefined
+        ? ''
+        : `[milter]\nengine = "${options.milter}"\nlisten = ["${formatEndpoint(milter)}"]`
     return startPostern({
-      ...(unix ? socketsBelow((await postfix).queueDirectory) : { policy, lmtp }),
+      policy,
+      lmtp,
       ...(redisUrl !== undefined && { redisUrl }),
-      config,
+      config: [milterConfig, options.config ?? ''].join('\n'),
     })
   })()
   await Promise.allSettled([postern, postfix, redis])

@@ -13,9 +13,11 @@ import { freePort } from './ports.ts'
 
 const SOURCES = fileURLToPath(new URL('../../src', import.meta.url))
 const BUILT = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+/** TypeScript in the program and in its threads. */
+const TYPESCRIPT = new URL('typescript-in-threads.mjs', import.meta.url).href
 
 /** Node's arguments for the program: as it was built, if nothing has changed since, else from its sources. */
-const PROGRAM = isBuilt() ? [BUILT] : ['--import', import.meta.resolve('tsx'), join(SOURCES, 'cli/main.ts')]
+const PROGRAM = isBuilt() ? [BUILT] : ['--import', TYPESCRIPT, join(SOURCES, 'cli/main.ts')]
 
 function isBuilt(): boolean {
   if (!existsSync(BUILT)) return false
