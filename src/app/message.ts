@@ -2,6 +2,7 @@
  * A message that the sink has taken in, and the ports that carry it further. Bodies are never whole in memory.
  */
 import type { Address, ReversePath } from '../core/address.ts'
+import type { Reply } from '../core/reply.ts'
 import type { Client, ListAddress } from '../core/transaction.ts'
 
 /** A message, kept until it is disposed of. */
@@ -39,7 +40,10 @@ export interface DeliveryRecipient {
 
 /** What became of one recipient's copy. `delivered` means that it will be there after a power cut. */
 export type DeliveryOutcome =
-  | { readonly kind: 'delivered' }
+  /** `reply` is what the next hop said, where there is one: a 2xx, for the log and the MTA. */
+  | { readonly kind: 'delivered'; readonly reply?: Reply }
+  /** Nothing was kept, and whoever the mail was handed to said so: a 4xx or 5xx, which the MTA is told. */
+  | { readonly kind: 'refused'; readonly reply: Reply; readonly cause?: unknown }
   /** Nothing was kept; the MTA is told to try again. `cause` is for the log. */
   | { readonly kind: 'failed'; readonly cause: unknown }
 
@@ -56,4 +60,6 @@ export interface Delivery {
     message: Message,
     recipients: readonly DeliveryRecipient[],
   ): Promise<readonly DeliveryOutcome[]>
+  /** Lets go of what it keeps open, such as idle connections. What is under way is finished first. */
+  close?(): Promise<void>
 }

@@ -15,9 +15,6 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
 export const STORE_FAILURE_MODES = ['defer', 'pass', 'disconnect'] as const
 export type StoreFailureMode = (typeof STORE_FAILURE_MODES)[number]
 
-export const DELIVERY_NAMES = ['maildir', 'discard'] as const
-export type DeliveryName = (typeof DELIVERY_NAMES)[number]
-
 export interface EmbeddedStoreConfig {
   readonly kind: 'embedded'
   readonly path: string
@@ -83,9 +80,16 @@ export interface LmtpConfig {
   readonly idleTimeoutMs: number
 }
 
+/** A way to hand accepted mail on, with what it needs. */
+export type DeliverySettings =
+  | { readonly kind: 'maildir'; readonly path: string }
+  | { readonly kind: 'discard' }
+
 export interface DeliveryConfig {
-  readonly default: DeliveryName
-  readonly maildir: { readonly path: string }
+  /** The name of the delivery for lists that choose none, and whose domains choose none. */
+  readonly default: string
+  /** Every delivery by its name. */
+  readonly named: Readonly<Record<string, DeliverySettings>>
 }
 
 export interface TrialConfig {

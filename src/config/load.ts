@@ -7,6 +7,7 @@ import { hostname } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { parse, TomlError } from 'smol-toml'
 import type { Config, EmbeddedStoreConfig, StoreConfig } from './config.ts'
+import { deliveryConfig } from './delivery-schema.ts'
 import { Positions } from './positions.ts'
 import { type ConfigProblem, schemaProblems, sentenceFor } from './problems.ts'
 import { type RedisResolution, resolveRedis } from './redis.ts'
@@ -130,7 +131,7 @@ function assemble(file: ConfigFile, store: StoreConfig, path: string | undefined
       maxConnections: lmtp.max_connections,
       idleTimeoutMs: lmtp.idle_timeout * 1000,
     },
-    delivery,
+    delivery: deliveryConfig(delivery),
     // A configuration file means that a real MTA is there, or will be.
     trial: { enabled: trial.enabled ?? path === undefined, listen: trial.listen },
     log: { format: log.format, level: log.level, addresses: log.addresses, keyFile: log.key_file },

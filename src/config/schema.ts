@@ -9,7 +9,8 @@ import { parseDomain } from '../core/domain.ts'
 import { INITIAL_SITE } from '../core/facts.ts'
 import { contains, type Network, parseIpAddress, parseNetwork } from '../core/network.ts'
 import type { Parsed } from '../core/parsed.ts'
-import { DELIVERY_NAMES, LOG_LEVELS, MILTER_ENGINES, STORE_FAILURE_MODES } from './config.ts'
+import { LOG_LEVELS, MILTER_ENGINES, STORE_FAILURE_MODES } from './config.ts'
+import { deliverySchema } from './delivery-schema.ts'
 import { formatKey } from './problems.ts'
 import { parseRedisUrl } from './redis-url.ts'
 
@@ -183,12 +184,7 @@ export function configSchema({ base, hostname }: SchemaContext) {
           socket_mode: socketMode.prefault('0660'),
         })
         .prefault({}),
-      delivery: z
-        .strictObject({
-          default: z.enum(DELIVERY_NAMES).prefault('maildir'),
-          maildir: z.strictObject({ path: path.prefault('./var/mail') }).prefault({}),
-        })
-        .prefault({}),
+      delivery: deliverySchema({ path, endpoint }),
       trial: z
         .strictObject({
           enabled: z.boolean().optional(),

@@ -89,6 +89,13 @@ function recipientCase<T extends RcptTransaction | EndOfMessageTransaction>(
   return { tx, facts, site, target, position }
 }
 
+/** Says with what is taken where it goes. */
+function withDelivery(verdict: Verdict, { target, facts }: Pick<RecipientCase, 'target' | 'facts'>): Verdict {
+  if (!('settings' in target) || verdict.list === undefined) return verdict
+  const delivery = target.settings.delivery ?? facts.domain?.delivery
+  return delivery === undefined ? verdict : { ...verdict, delivery }
+}
+
 /** A list in shadow mode takes every post and notes what would have been done. */
 function inShadow(verdict: Verdict, target: Target): Verdict {
   if (!('settings' in target) || target.settings.mode !== 'shadow') return verdict
@@ -121,13 +128,13 @@ export function decide(tx: Transaction, facts: Facts, site: Site, trace?: TraceS
       return apply(MAIL_RULES, { tx, facts, site }, trace)
     case 'RCPT': {
       const c = recipientCase(tx, facts, site)
-      return inShadow(apply(RCPT_RULES, c, trace), c.target)
+      return withDelivery(inShadow(apply(RCPT_RULES, c, trace), c.target), c)
     }
     case 'DATA':
       return apply(DATA_RULES, { tx, facts, site }, trace)
     case 'END-OF-MESSAGE': {
       const c = recipientCase(tx, facts, site)
-      return inShadow(apply(END_OF_MESSAGE_RULES, c, trace), c.target)
+      return withDelivery(inShadow(apply(END_OF_MESSAGE_RULES, c, trace), c.target), c)
     }
   }
 }

@@ -51,6 +51,8 @@ export interface FactsQuery {
 export interface ListDomain {
   /** The flavour that new lists of the domain get. */
   readonly flavour: Flavour
+  /** The name of the delivery for its lists that choose none; absent: the site's. */
+  readonly delivery?: string
 }
 
 /** One list, as far as the query asked about it. */

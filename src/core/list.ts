@@ -34,6 +34,7 @@ export interface ListSettings {
   readonly rate: Rate | undefined
   readonly reply_text: string | undefined
   readonly reply_url: string | undefined
+  readonly delivery: string | undefined
   readonly mode: 'enforce' | 'shadow'
 }
 
@@ -112,6 +113,13 @@ function ownWords(
   }
 }
 
+/** The name of a delivery, as the configuration has it. */
+export function parseDeliveryName(text: string): Parsed<string> {
+  return /^[a-z0-9][a-z0-9_-]{0,62}$/.test(text)
+    ? parsed(text)
+    : problem('expected the name of a delivery: small letters, digits, - and _')
+}
+
 /** Every setting, in the order in which they are shown. */
 export const SETTINGS: SettingsTable = {
   flavour: oneOf(FLAVOURS, 'mailman', 'how service addresses are spelled: team-owner@ or team+owner@'),
@@ -153,6 +161,13 @@ export const SETTINGS: SettingsTable = {
     'an http or https URL; empty is none',
     'where a refused sender can read more; put at the end of the reply',
   ),
+  delivery: {
+    initial: undefined,
+    parse: text => (text === '' ? parsed(undefined) : parseDeliveryName(text)),
+    format: value => value ?? '',
+    values: "the name of a delivery in the configuration; empty is the domain's, or else the site's",
+    help: 'where the sink hands on what passes',
+  },
   mode: oneOf(
     ['enforce', 'shadow'],
     'enforce',

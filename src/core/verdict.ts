@@ -14,6 +14,8 @@ interface Grounds {
   readonly list?: ListAddress
   /** The service, if the recipient is a service address of the list. */
   readonly service?: string
+  /** The name of the delivery that the list, or its domain, has chosen; absent if neither has. */
+  readonly delivery?: string
   /** The list is in shadow mode: whatever the verdict, nothing may be refused for its sake. */
   readonly shadow?: true
   /** In shadow mode: what would have been said. */

@@ -11,12 +11,13 @@ import { Gate, type Recorder } from '../app/gate.ts'
 import type { Log } from '../app/log.ts'
 import type { Delivery } from '../app/message.ts'
 import type { Clock, Store } from '../app/ports.ts'
-import type { Config, DeliveryConfig } from '../config/config.ts'
+import type { Config, DeliverySettings } from '../config/config.ts'
 import type { Site } from '../core/facts.ts'
 import { createDiscardDelivery } from '../delivery/discard.ts'
 import { createMaildirDelivery } from '../delivery/maildir.ts'
 import type { LibmilterFront } from '../milter/libmilter/front.ts'
 import type { TrialMta } from '../trial/mta.ts'
+import { Deliveries } from './deliveries.ts'
 
 /**
  * Opens the store that the configuration names. Redis need not be there yet.
@@ -55,26 +56,16 @@ export interface Composition {
   readonly policy: FrontServer
   readonly milter: FrontServer
   readonly lmtp: FrontServer
+  /** Where the sink hands on what passes; closed when the fronts have ended. */
+  readonly deliveries: Pick<Deliveries, 'close'>
 }
 
-function createDelivery(config: DeliveryConfig, hostname: string): Delivery {
-  switch (config.default) {
+function createDelivery(delivery: DeliverySettings, { lmtp }: Config): Delivery {
+  switch (delivery.kind) {
     case 'maildir':
-      return createMaildirDelivery({ root: config.maildir.path, hostname })
+      return createMaildirDelivery({ root: delivery.path, hostname: lmtp.hostname })
     case 'discard':
       return createDiscardDelivery()
-  }
-}
-
-/** Gives the delivery that the settings name, made anew only after they have changed. */
-function currentDelivery(settings: Settings): () => Delivery {
-  let made: { readonly config: Config; readonly delivery: Delivery } | undefined
-  return () => {
-    const { config } = settings
-    if (made?.config !== config) {
-      made = { config, delivery: createDelivery(config.delivery, config.lmtp.hostname) }
-    }
-    return made.delivery
   }
 }
 
@@ -92,9 +83,14 @@ export async function compose(parts: ComposeParts): Promise<Composition> {
       return settings.config.site
     },
   })
-  const delivery = currentDelivery(settings)
+  const deliveries = new Deliveries(
+    () => settings.config,
+    createDelivery,
+    (delivery, cause) => log.error('delivery not closed in order', { delivery, cause }),
+  )
   return {
     gate,
+    deliveries,
     policy: createPolicyFront({
       gate,
       log,
@@ -120,7 +116,7 @@ export async function compose(parts: ComposeParts): Promise<Composition> {
       gate,
       log,
       clock,
-      deliveryFor: () => delivery(),
+      deliveryFor: name => deliveries.named(name),
       settings: {
         spoolDirectory: join(tmpdir(), 'postern-spool'),
         get hostname() {

@@ -111,6 +111,7 @@ export class Daemon {
       ...SOCKET_NAMES.map(name => this.#fronts[name].drain(GRACE_MS)),
       this.#libmilter?.front.drain(GRACE_MS),
     ])
+    await this.#fronts.deliveries.close()
   }
 
   async #listen(name: SocketName): Promise<void> {

@@ -10,7 +10,6 @@ import type { Log } from '../app/log.ts'
 import type { Delivery } from '../app/message.ts'
 import type { Clock } from '../app/ports.ts'
 import { contains, type Network, parseIpAddress } from '../core/network.ts'
-import type { ListAddress } from '../core/transaction.ts'
 import { Connection, type ConnectionParts, type ConnectionSettings, lastWord } from './connection.ts'
 import type { LmtpCounts } from './settle.ts'
 
@@ -37,7 +36,8 @@ export interface LmtpSettings {
 
 export interface LmtpParts {
   readonly gate: Pick<Gate, 'ask'>
-  readonly deliveryFor: (list: ListAddress) => Delivery
+  /** The delivery of a name, or the site's for none; `undefined` if the configuration has none of that name. */
+  readonly deliveryFor: (name: string | undefined) => Delivery | undefined
   readonly log: Log
   readonly settings: LmtpSettings
   readonly clock?: Clock

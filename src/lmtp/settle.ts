@@ -5,7 +5,7 @@
 import type { Gate } from '../app/gate.ts'
 import type { Log } from '../app/log.ts'
 import type { Delivery, DeliveryOutcome, DeliveryRecipient, Envelope } from '../app/message.ts'
-import type { Reply } from '../core/reply.ts'
+import { formatReply, type Reply } from '../core/reply.ts'
 import type { ListAddress } from '../core/transaction.ts'
 import type { Verdict } from '../core/verdict.ts'
 import { authorshipOf } from './authorship.ts'
@@ -27,16 +27,29 @@ export interface LmtpCounts {
 
 export interface SettleParts {
   readonly gate: Pick<Gate, 'ask'>
-  readonly deliveryFor: (list: ListAddress) => Delivery
+  /** The delivery of a name, or the site's for none; `undefined` if the configuration has none of that name. */
+  readonly deliveryFor: (name: string | undefined) => Delivery | undefined
   readonly log: Log
   readonly counts: LmtpCounts
 }
 
 /** What became of one recipient's copy. */
 type Outcome =
-  | { readonly kind: 'refused'; readonly reply: Reply; readonly list: ListAddress | undefined }
+  | {
+      readonly kind: 'refused'
+      readonly reply: Reply
+      readonly list: ListAddress | undefined
+      /** The delivery that was told so by the next hop, where it was not the law, and what went wrong there. */
+      readonly delivery?: string
+      readonly cause?: unknown
+    }
   | { readonly kind: 'discarded'; readonly list: ListAddress | undefined }
-  | { readonly kind: 'delivered' | 'held'; readonly list: ListAddress; readonly delivery: string }
+  | {
+      readonly kind: 'delivered' | 'held'
+      readonly list: ListAddress
+      readonly delivery: string
+      readonly reply: Reply | undefined
+    }
   | { readonly kind: 'failed'; readonly cause: unknown }
 
 /** One recipient's copy that is to be kept, and its place among all recipients. */
@@ -79,6 +92,27 @@ async function deliverAll(
   }
 }
 
+function outcomeOf(
+  delivered: DeliveryOutcome | undefined,
+  { list, disposition }: DeliveryRecipient,
+  { name }: Delivery,
+): Outcome {
+  switch (delivered?.kind) {
+    case 'delivered':
+      return {
+        kind: disposition === 'hold' ? 'held' : 'delivered',
+        list,
+        delivery: name,
+        reply: delivered.reply,
+      }
+    case 'refused':
+      return { ...delivered, list, delivery: name }
+    case 'failed':
+    case undefined:
+      return { kind: 'failed', cause: delivered?.cause }
+  }
+}
+
 async function outcomesOf(
   parts: SettleParts,
   envelope: Envelope,
@@ -95,13 +129,18 @@ async function outcomesOf(
     const atEnd = verdicts[place]
     if (atEnd === undefined) continue
     const fate = fateOf(verdict, atEnd)
-    const { list, service } = atEnd.list === undefined ? verdict : atEnd
+    const { list, service, delivery: name } = atEnd.list === undefined ? verdict : atEnd
     if (fate.kind === 'refuse') outcomes[place] = { kind: 'refused', reply: fate.reply, list }
     else if (fate.kind === 'drop') outcomes[place] = { kind: 'discarded', list }
     else if (list === undefined) {
       outcomes[place] = { kind: 'failed', cause: new Error(`${atEnd.rule} takes a post and names no list`) }
     } else {
-      const delivery = parts.deliveryFor(list)
+      const delivery = parts.deliveryFor(name)
+      if (delivery === undefined) {
+        const cause = new Error(`the list's delivery ${name} is not in the configuration`)
+        outcomes[place] = { kind: 'failed', cause }
+        continue
+      }
       const copy = { place, to: { recipient, list, service, disposition: fate.disposition } }
       copies.set(delivery, [...(copies.get(delivery) ?? []), copy])
     }
@@ -110,12 +149,7 @@ async function outcomesOf(
     [...copies].map(async ([delivery, batch]) => {
       const delivered = await deliverAll(delivery, envelope, spool, batch)
       for (const [index, { place, to }] of batch.entries()) {
-        const outcome = delivered[index]
-        const kind = to.disposition === 'hold' ? 'held' : 'delivered'
-        outcomes[place] =
-          outcome?.kind === 'delivered'
-            ? { kind, list: to.list, delivery: delivery.name }
-            : { kind: 'failed', cause: outcome?.cause }
+        outcomes[place] = outcomeOf(delivered[index], to, delivery)
       }
     }),
   )
@@ -139,7 +173,13 @@ function report(
   switch (outcome.kind) {
     case 'refused': {
       const { code, enhanced } = outcome.reply
-      parts.log.info('message refused', { ...about, list: outcome.list, reply: `${code} ${enhanced}` })
+      const { list, delivery, cause } = outcome
+      if (delivery === undefined) {
+        parts.log.info('message refused', { ...about, list, reply: `${code} ${enhanced}` })
+      } else {
+        const said = formatReply(outcome.reply)
+        parts.log.warn('message refused by the next hop', { ...about, list, delivery, reply: said, cause })
+      }
       return outcome.reply
     }
     case 'failed':
@@ -150,7 +190,12 @@ function report(
       return takenReply(about.recipient, about.id, false)
     case 'delivered':
     case 'held':
-      parts.log.info(`message ${kind}`, { ...about, list: outcome.list, delivery: outcome.delivery })
+      parts.log.info(`message ${kind}`, {
+        ...about,
+        list: outcome.list,
+        delivery: outcome.delivery,
+        ...(outcome.reply !== undefined && { reply: formatReply(outcome.reply) }),
+      })
       return takenReply(about.recipient, about.id, kind === 'held')
   }
 }

@@ -305,7 +305,7 @@ describe('what a configuration means', () => {
     const config = configOf(loadConfig({ file: 'etc/x.toml', cwd: directory, env: {} }))
     expect(config.file).toBe(join(directory, 'etc/x.toml'))
     expect(config.store).toMatchObject({ path: join(directory, 'etc/s') })
-    expect(config.delivery.maildir.path).toBe('/m')
+    expect(config.delivery.named['maildir']).toEqual({ kind: 'maildir', path: '/m' })
     expect(config.policy.listen).toEqual([{ kind: 'unix', path: join(directory, 'p') }])
     expect(config.log.keyFile).toBe(join(directory, 'etc/var/log-key'))
   })

@@ -40,6 +40,7 @@ const settings: fc.Arbitrary<ListSettings> = fc.record({
     fc.webUrl({ size: 'small' }).filter(url => /^[!-~]{1,120}$/.test(url)),
     { nil: undefined },
   ),
+  delivery: fc.option(fc.stringMatching(/^[a-z0-9][a-z0-9_-]{0,20}$/), { nil: undefined }),
   mode: fc.constantFrom('enforce', 'shadow'),
 })
 

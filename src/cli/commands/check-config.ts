@@ -20,7 +20,14 @@ function milterInWords({ milter }: Config): string {
 }
 
 function deliveryInWords({ delivery }: Config): string {
-  return delivery.default === 'maildir' ? `maildirs in ${delivery.maildir.path}` : delivery.default
+  const settings = delivery.named[delivery.default]
+  switch (settings?.kind) {
+    case 'maildir':
+      return `maildirs in ${settings.path}`
+    case 'discard':
+    case undefined:
+      return delivery.default
+  }
 }
 
 function summaryOf(config: Config): readonly string[] {
