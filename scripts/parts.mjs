@@ -1,6 +1,6 @@
 /**
- * Parts that tests start for real and that cannot be installed as Debian packages: Sendmail's packages conflict with
- * Postfix's, so they are unpacked into `.cache/` and run from there.
+ * Parts that tests start for real and that cannot be installed as Debian packages, because their packages conflict with
+ * Postfix's: they are unpacked into `.cache/` and run from there.
  *
  * Plain Node without dependencies, because it runs before there are any. Used by `scripts/test.mjs`, as root on a system
  * with apt-get whose package lists are there.
@@ -11,10 +11,27 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const CACHE = fileURLToPath(new URL('../.cache', import.meta.url))
-const SENDMAIL = join(CACHE, 'sendmail')
-const PROGRAM = join(SENDMAIL, 'usr/libexec/sendmail/sendmail')
-/** What configuration files are made with; it conflicts with nothing. */
-const M4 = '/usr/bin/m4'
+
+/**
+ * What is unpacked: its folder's name, the packages, of which the first one has the program, the program's path in it,
+ * and what else must be installed, which conflicts with nothing.
+ */
+export const UNPACKED_PARTS = [
+  {
+    name: 'sendmail',
+    packages: ['sendmail-bin', 'sendmail-base', 'sendmail-cf'],
+    program: 'usr/libexec/sendmail/sendmail',
+    // Configuration files are made with it.
+    beside: [{ program: '/usr/bin/m4', package: 'm4' }],
+  },
+  {
+    name: 'exim',
+    // The heavy one takes the client's address from a proxy, which is how tests are clients from everywhere.
+    packages: ['exim4-daemon-heavy', 'exim4-base', 'exim4-config'],
+    program: 'usr/sbin/exim4',
+    beside: [],
+  },
+]
 
 function output(command, args, options) {
   const stdio = ['ignore', 'pipe', 'inherit']
@@ -26,35 +43,37 @@ function output(command, args, options) {
 
 const apt = (args, options) => output('apt-get', ['-qq', '-o', 'APT::Sandbox::User=root', ...args], options)
 
-/** Whether Sendmail is unpacked, its libraries are installed, and m4 is there. */
-export function sendmailIsThere() {
-  if (!existsSync(PROGRAM) || !existsSync(M4)) return false
-  const libraries = spawnSync('ldd', [PROGRAM], { encoding: 'utf8' })
+/** Whether a part is unpacked, the libraries of its program are installed, and what it needs beside it is there. */
+export function isUnpacked({ name, program, beside }) {
+  const path = join(CACHE, name, program)
+  if (![path, ...beside.map(other => other.program)].every(existsSync)) return false
+  const libraries = spawnSync('ldd', [path], { encoding: 'utf8' })
   return libraries.status === 0 && !libraries.stdout.includes('not found')
 }
 
 /**
- * Unpacks Sendmail, and installs the libraries that it says it needs, and m4.
+ * Unpacks a part, and installs the libraries that its program's package says it needs, and what it needs beside it.
  *
  * @throws Error if a package cannot be had; what was unpacked before is left as it was
  */
-export function unpackSendmail(env = process.env) {
+export function unpack({ name, packages, beside }, env = process.env) {
   mkdirSync(CACHE, { recursive: true })
-  const work = mkdtempSync(join(CACHE, 'sendmail-'))
+  const work = mkdtempSync(join(CACHE, `${name}-`))
   const options = { cwd: work, env }
   try {
-    apt(['download', 'sendmail-bin', 'sendmail-base', 'sendmail-cf'], options)
-    const packages = readdirSync(work).filter(name => name.endsWith('.deb'))
+    apt(['download', ...packages], options)
+    const files = readdirSync(work).filter(file => file.endsWith('.deb'))
     const unpacked = join(work, 'root')
-    for (const name of packages) output('dpkg-deb', ['-x', name, unpacked], options)
-    const bin = packages.find(name => name.startsWith('sendmail-bin_'))
-    const needed = output('dpkg-deb', ['-f', bin, 'Depends'], options)
+    for (const file of files) output('dpkg-deb', ['-x', file, unpacked], options)
+    const first = files.find(file => file.startsWith(`${packages[0]}_`))
+    const libraries = output('dpkg-deb', ['-f', first, 'Depends'], options)
       .split(',')
       .map(dependency => dependency.trim().split(/[\s|]/)[0])
-      .filter(name => name.startsWith('lib'))
-    apt(['-y', '--no-install-recommends', 'install', 'm4', ...needed], options)
-    rmSync(SENDMAIL, { recursive: true, force: true })
-    renameSync(unpacked, SENDMAIL)
+      .filter(library => library.startsWith('lib'))
+    const others = beside.map(other => other.package)
+    apt(['-y', '--no-install-recommends', 'install', ...others, ...libraries], options)
+    rmSync(join(CACHE, name), { recursive: true, force: true })
+    renameSync(unpacked, join(CACHE, name))
   } finally {
     rmSync(work, { recursive: true, force: true })
   }

@@ -10,7 +10,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { sendmailIsThere, unpackSendmail } from './parts.mjs'
+import { isUnpacked, UNPACKED_PARTS, unpack } from './parts.mjs'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const CI = process.env.CI === 'true'
@@ -45,13 +45,13 @@ function installPackages() {
   if (status !== 0) process.exit(status)
 }
 
-/** Installs Debian packages without starting their services: the tests start their own. Sendmail is unpacked only. */
+/** Installs Debian packages without starting their services: the tests start their own. Some are unpacked only. */
 function installParts() {
   const missing = PARTS.filter(part => !existsSync(part.program)).map(part => part.package)
-  const lacksSendmail = !sendmailIsThere()
-  if (missing.length === 0 && !lacksSendmail) return
+  const toUnpack = UNPACKED_PARTS.filter(part => !isUnpacked(part))
+  if (missing.length + toUnpack.length === 0) return
   if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) return
-  say(`installing ${[...missing, ...(lacksSendmail ? ['sendmail (unpacked)'] : [])].join(', ')}`)
+  say(`installing ${[...missing, ...toUnpack.map(({ name }) => `${name} (unpacked)`)].join(', ')}`)
   const noStart = '/usr/sbin/policy-rc.d'
   const ours = !existsSync(noStart)
   if (ours) writeFileSync(noStart, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
@@ -67,7 +67,7 @@ function installParts() {
     if (missing.length > 0) {
       run('apt-get', ['-qq', '-y', '--no-install-recommends', 'install', ...missing], quiet)
     }
-    if (lacksSendmail) unpackSendmail(env)
+    for (const part of toUnpack) unpack(part, env)
   } catch (error) {
     say(`not everything could be installed: ${error.message}`)
   } finally {
