@@ -2,50 +2,32 @@
  * A filter in C on libmilter, the engine on libmilter and the native one, led through the same conversations. What is on
  * the wire is the same, or differs as `docs/milter.md` says.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Endpoint } from '../../src/app/endpoint.ts'
-import { requirePart } from '../support/parts.ts'
-import { type Host, requireLibmilter, startHost } from './libmilter-host.ts'
+import { type Host, startHost } from './libmilter-host.ts'
 import { type RunningMilter, startMilter } from './milter-server.ts'
 import { type Answer, isFinal } from './mta-wire.ts'
 import { illegal, legal, type Step } from './oracle/conversations.ts'
+import { type Filter, requireFilter, startFilter } from './oracle/filter.ts'
 import { ODDITIES } from './oracle/oddities.ts'
 import { type Place, placesOf } from './oracle/order.ts'
 import { scriptedGate } from './oracle/scripted-gate.ts'
 import { answersByStep, exchange, lead } from './oracle/speakers.ts'
 
-const missing =
-  requireLibmilter() ??
-  requirePart('a filter in C on libmilter', '/usr/include/libmilter/mfapi.h') ??
-  requirePart('a filter in C on libmilter', '/usr/bin/cc')
+const missing = requireFilter()
 
 const SEED = Number(process.env['POSTERN_SEED'] ?? Math.floor(Math.random() * 1_000_000))
 const CONVERSATIONS = 60
 
-let directory: string
-let filter: ChildProcess
+let filter: Filter
 let host: Host
 let native: RunningMilter
 let inC: Endpoint
 
 beforeAll(async () => {
   if (missing !== undefined) return
-  directory = mkdtempSync(join(tmpdir(), 'postern-oracle-'))
-  const program = join(directory, 'filter')
-  const source = fileURLToPath(new URL('oracle/filter.c', import.meta.url))
-  const compiled = spawnSync('cc', ['-O1', '-o', program, source, '-lmilter', '-lpthread'], {
-    encoding: 'utf8',
-  })
-  if (compiled.status !== 0) throw new Error(compiled.stderr)
-  inC = { kind: 'unix', path: join(directory, 'c.sock') }
-  filter = spawn(program, [`unix:${inC.path}`], { stdio: ['ignore', 'pipe', 'inherit'] })
-  await once(filter.stdout as NodeJS.ReadableStream, 'data')
+  filter = await startFilter()
+  inC = filter.endpoint
   host = await startHost('unix')
   await host.judgeBy({ kind: 'scripted' })
   native = await startMilter('unix', { gate: scriptedGate })
@@ -53,10 +35,9 @@ beforeAll(async () => {
 
 afterAll(async () => {
   if (missing !== undefined) return
-  filter.kill('SIGKILL')
+  filter.kill()
   await host.kill()
   await native.stop()
-  rmSync(directory, { recursive: true, force: true })
 })
 
 /** What the native engine answers where libmilter answers `theirs`; `ours` only where it may be anything. */

@@ -109,6 +109,40 @@ export function readResponse(code: string, data: Buffer): Answer {
   }
 }
 
+/** The frame of a response that `readResponse` has read; `undefined` where its words could be those of several. */
+export function responseFrame(answer: Answer): Buffer | undefined {
+  const code = answer[0] ?? ''
+  const rest = answer.slice(2)
+  const nul = (text: string): Buffer => Buffer.from(`${text}\0`, 'latin1')
+  const field = (text: string): Buffer => nul(text.replace(': ', '\0'))
+  switch (code) {
+    case 'O': {
+      const [options = '', ...lists] = rest.split(' | ')
+      const macros = lists.map(list => {
+        const [, where = '', names = ''] = /^(\d+) (.*)$/.exec(list) ?? []
+        return Buffer.concat([numbers(Number(where)), nul(names)])
+      })
+      const words = options.split(' ').map(word => Number.parseInt(word, 16))
+      return frame('O', Buffer.concat([numbers(...words), ...macros]))
+    }
+    case 'y':
+      return frame('y', nul(rest.replaceAll(' // ', '\r\n')))
+    case 'i':
+    case 'm': {
+      const [, index = '', text = ''] = /^(\d+) (.*)$/.exec(rest) ?? []
+      return frame(code, Buffer.concat([numbers(Number(index)), field(text)]))
+    }
+    case 'h':
+      return frame('h', field(rest))
+    case '-':
+    case '+':
+    case 'q':
+      return frame(code, nul(rest))
+    default:
+      return BARE.includes(code) ? frame(code) : undefined
+  }
+}
+
 /** Whether a response ends what a command asked for. */
 export function isFinal(answer: Answer): boolean {
   return /^[acdrstyO4f]/.test(answer)

@@ -9,7 +9,7 @@ import { FRAME_FAULTS, FrameReader } from '../../src/milter/wire.ts'
 import { type RunningMilter, startMilter } from './milter-server.ts'
 import { MtaClient } from './mta-client.ts'
 import { type Answer, ResponseReader } from './mta-wire.ts'
-import { bytesOf, lineOf, play, type Said, type Speaker, settingsOf } from './transcript.ts'
+import { play, type Said, type Speaker, settingsOf } from './transcript.ts'
 import { gateOf } from './world.ts'
 
 const FOLDER = fileURLToPath(new URL('../transcripts/milter/', import.meta.url))
@@ -90,16 +90,4 @@ describe.each(files)('%s', file => {
     server = running
     expect(await play(text, () => socketSpeaker(running), { lineByLine: false })).toBe(text)
   })
-})
-
-test('a recorded command is the line that plays it', () => {
-  for (const line of [
-    '> D R | {rcpt_addr} | "a b"@x | i | ',
-    '> M <a\\t@b> | SIZE=1',
-    '> L X | a\\n b',
-    '> N',
-  ]) {
-    const bytes = bytesOf(line)
-    expect(lineOf(String.fromCharCode(bytes[4]!), bytes.subarray(5))).toBe(line)
-  }
 })

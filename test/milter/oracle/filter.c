@@ -1,7 +1,8 @@
 /*
  * A milter on Sendmail's libmilter that answers by the names it hears, as scripted-gate.ts says, and settles a message as
  * Postern does: recipients that are dropped are deleted, a message with no recipient of ours is let go, and one that nobody
- * takes is refused or dropped whole. Usage: filter CONNECTION
+ * takes is refused or dropped whole. Usage: filter CONNECTION [changes]; with `changes` it does what Postern does with a trace
+ * field and `hold = "quarantine"`.
  */
 #include <libmilter/mfapi.h>
 #include <stdio.h>
@@ -13,10 +14,12 @@
 #define MAX_DROPPED 100
 
 struct message {
-	int on, taken, ours, others, dropped;
+	int on, taken, ours, others, held, dropped;
 	char sender[64];
 	char *paths[MAX_DROPPED];
 };
+
+static int changes;
 
 static void end(struct message *m)
 {
@@ -70,9 +73,10 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long f0, unsigned long f1, u
     unsigned long *p0, unsigned long *p1, unsigned long *p2, unsigned long *p3)
 {
 	(void)f2, (void)f3;
-	if ((f0 & SMFIF_DELRCPT) == 0)
+	unsigned long needed = SMFIF_DELRCPT | (changes ? SMFIF_ADDHDRS | SMFIF_QUARANTINE : 0);
+	if ((f0 & needed) != needed)
 		return SMFIS_REJECT;
-	*p0 = (SMFIF_DELRCPT | SMFIF_SETSYMLIST) & f0;
+	*p0 = needed | (SMFIF_SETSYMLIST & f0);
 	*p1 = (SMFIP_NR_HDR | SMFIP_NOUNKNOWN | SMFIP_RCPT_REJ | SMFIP_NR_UNKN) & f1;
 	*p2 = *p3 = 0;
 	if ((f0 & SMFIF_SETSYMLIST) != 0) {
@@ -123,6 +127,8 @@ static sfsistat on_rcpt(SMFICTX *ctx, char **argv)
 		m->others++;
 	else
 		m->ours++;
+	if (begins(name, "hold"))
+		m->held++;
 	if (begins(name, "drop") && m->dropped < MAX_DROPPED)
 		m->paths[m->dropped++] = strdup(argv[0]);
 	return SMFIS_CONTINUE;
@@ -163,6 +169,23 @@ static sfsistat on_body(SMFICTX *ctx, unsigned char *data, size_t length)
 	return SMFIS_CONTINUE;
 }
 
+static void change(SMFICTX *ctx, const struct message *m)
+{
+	int staying = m->ours - m->dropped;
+	char trace[128] = "";
+	for (int i = 0; i < m->dropped; i++)
+		smfi_delrcpt(ctx, m->paths[i]);
+	if (!changes || staying == 0)
+		return;
+	if (staying > m->held)
+		strcat(trace, "accept (nothing-to-object)");
+	if (m->held > 0)
+		strcat(strcat(trace, *trace != '\0' ? ", " : ""), "hold (nothing-to-object)");
+	smfi_insheader(ctx, 0, "X-Postern", trace);
+	if (staying == m->held && m->others == 0)
+		smfi_quarantine(ctx, "Postern: nothing-to-object");
+}
+
 static sfsistat on_eom(SMFICTX *ctx)
 {
 	struct message *m = of(ctx);
@@ -176,8 +199,7 @@ static sfsistat on_eom(SMFICTX *ctx)
 	else if (m->ours > 0 && m->others == 0 && m->dropped == m->ours)
 		answer = SMFIS_DISCARD;
 	else
-		for (int i = 0; i < m->dropped; i++)
-			smfi_delrcpt(ctx, m->paths[i]);
+		change(ctx, m);
 	end(m);
 	return answer;
 }
@@ -214,7 +236,8 @@ int main(int argc, char **argv)
 		.xxfi_abort = on_abort, .xxfi_close = on_close, .xxfi_unknown = on_unknown, .xxfi_data = on_data,
 		.xxfi_negotiate = on_negotiate,
 	};
-	if (argc != 2 || smfi_register(filter) != MI_SUCCESS || smfi_setconn(argv[1]) != MI_SUCCESS ||
+	changes = argc == 3 && strcmp(argv[2], "changes") == 0;
+	if (argc != 2 + changes || smfi_register(filter) != MI_SUCCESS || smfi_setconn(argv[1]) != MI_SUCCESS ||
 	    smfi_opensocket(1) != MI_SUCCESS)
 		return 1;
 	puts("listening");

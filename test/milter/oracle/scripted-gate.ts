@@ -2,7 +2,7 @@
  * A gate that does as it is told by the names in its questions. `filter.c` is the same in C:
  *
  *     CONNECT, EHLO      a host's name that begins with `no` is refused, with `wait` refused for now
- *     MAIL, RCPT         the same with local parts; of recipients `drop` is discarded and `else` is none of ours
+ *     MAIL, RCPT         the same with local parts; of recipients `drop` is discarded, `hold` held, and `else` none of ours
  *     DATA               the sender `stop-at-data` is refused
  *     END-OF-MESSAGE     the sender `stop-at-end` is refused, `late-at-end` for now
  *
@@ -19,7 +19,7 @@ const LATER = must(makeReply(451, '4.7.1', 'Not now, by 100%'))
 const TAKEN = must(makeReply(250, '2.0.0', 'OK'))
 
 const RULE = { rule: 'script' } as const
-const taken = (kind: 'accept' | 'discard'): Verdict => ({
+const taken = (kind: 'accept' | 'discard' | 'hold'): Verdict => ({
   kind,
   reason: 'nothing-to-object',
   ...RULE,
@@ -60,6 +60,7 @@ function judge(tx: Transaction): Verdict {
     case 'RCPT': {
       const name = nameOf(tx.recipient.text)
       if (name.startsWith('drop')) return taken('discard')
+      if (name.startsWith('hold')) return taken('hold')
       return name.startsWith('else') ? { kind: 'none', reason: 'recipient-elsewhere', ...RULE } : byName(name)
     }
     case 'DATA':
