@@ -25,6 +25,7 @@ const PARTS = [
   // With it comes libmilter itself.
   { program: '/usr/include/libmilter/mfapi.h', package: 'libmilter-dev' },
   { program: '/usr/bin/cc', package: 'gcc' },
+  { program: '/usr/bin/mlmmj-receive', package: 'mlmmj' },
 ]
 
 const say = text => process.stderr.write(`${text}\n`)
