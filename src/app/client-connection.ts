@@ -1,28 +1,49 @@
 /**
- * One client of the policy server: its socket, between the codec and the session. Requests are answered strictly in
- * order, each before the next is read; what a client may send ahead, leave unfinished or not take is bounded.
+ * One client of a front that answers questions: its socket, and the exchange that knows the protocol. Requests are
+ * answered strictly in order, each before the next is read; what a client may send ahead, leave unfinished or not take is
+ * bounded.
  */
 import type { Socket } from 'node:net'
-import type { Log } from '../app/log.ts'
-import { type Action, formatAnswer } from './action.ts'
-import { FAULTS, type RequestLimits, RequestReader } from './codec.ts'
-import type { PolicySession } from './session.ts'
+import type { Log } from './log.ts'
+
+/** A protocol of requests and answers, for one client. Touches no socket. */
+export interface Exchange {
+  /** Bytes that were fed and belong to no request that was read. */
+  readonly unread: number
+  /** Takes in bytes. They may be kept without being copied. */
+  feed(chunk: Buffer): void
+  /** Reads the next request and answers it; `undefined` if its bytes are not all there. */
+  next(): Answer | Promise<Answer> | undefined
+}
+
+/** An answer as on the wire, one character a byte; or the end. */
+export type Answer = string | Ending
+
+/** The connection is to be closed. */
+export interface Ending {
+  readonly kind: 'ending'
+  /** What is said before, as on the wire. */
+  readonly last?: string
+  /** For the log: how the client breaks the protocol, if it does. */
+  readonly problem?: string
+}
 
 /** Bounds on what a client may do. Times are in milliseconds. */
 export interface ConnectionLimits {
-  readonly request: RequestLimits
   /** From the first byte of a request to its last. */
   readonly requestTime: number
   /** For the client to take an answer. */
   readonly answerTime: number
-  /** Between requests. More than the 1000 s for which Postfix keeps a connection. */
+  /** Between requests. */
   readonly idleTime: number
 }
 
 export interface ConnectionParts {
-  readonly session: PolicySession
+  readonly exchange: Exchange
   readonly log: Log
   readonly limits: ConnectionLimits
+  /** The front's name, for the log. */
+  readonly front: string
   /** Names the client in the log. */
   readonly client: string
 }
@@ -38,11 +59,11 @@ const LATE = {
   answer: 'it does not take its answers',
 } as const
 
-export class Connection {
+export class ClientConnection {
   readonly #socket: Socket
   readonly #parts: ConnectionParts
-  readonly #reader: RequestReader
-  /** The gate is looking for an answer. */
+  readonly #exchange: Exchange
+  /** An answer is being looked for. */
   #asking = false
   /** The client does not take its answers. */
   #congested = false
@@ -60,11 +81,12 @@ export class Connection {
   constructor(socket: Socket, parts: ConnectionParts) {
     this.#socket = socket
     this.#parts = parts
-    this.#reader = new RequestReader(parts.limits.request)
+    this.#exchange = parts.exchange
+    const { front, client, log, limits } = parts
     socket.on('data', (chunk: Buffer) => {
       // A client that is being left may go on sending.
       if (this.#closed) return
-      this.#reader.feed(chunk)
+      this.#exchange.feed(chunk)
       this.#work()
     })
     socket.on('end', () => {
@@ -75,8 +97,8 @@ export class Connection {
       this.#congested = false
       this.#work()
     })
-    socket.on('error', cause => parts.log.debug('policy connection failed', { client: parts.client, cause }))
-    socket.setTimeout(parts.limits.idleTime, () => this.destroy())
+    socket.on('error', cause => log.debug(`${front} connection failed`, { client, cause }))
+    socket.setTimeout(limits.idleTime, () => this.destroy())
     this.gone = new Promise(resolve => {
       socket.on('close', () => {
         this.#closed = true
@@ -113,24 +135,18 @@ export class Connection {
   #answerRequests(): void {
     let answers = ''
     while (!this.#asking && !this.#congested) {
-      const request = this.#reader.next()
-      if (request === undefined) break
-      if (request.kind === 'violation') {
-        this.#write(answers)
-        this.#disconnect(FAULTS[request.fault])
-        return
-      }
+      const answer = this.#exchange.next()
+      if (answer === undefined) break
       this.#allow(undefined)
-      const action = this.#parts.session.answer(request)
-      if (action instanceof Promise) {
+      if (answer instanceof Promise) {
         this.#asking = true
-        action.then(later => this.#answered(later)).catch((cause: unknown) => this.#failed(cause))
-      } else if (action === undefined) {
+        answer.then(later => this.#answered(later)).catch((cause: unknown) => this.#failed(cause))
+      } else if (typeof answer !== 'string') {
         this.#write(answers)
-        this.#close()
+        this.#end(answer)
         return
       } else {
-        answers += formatAnswer(action)
+        answers += answer
         if (answers.length < MAX_GATHERED) continue
         this.#write(answers)
         answers = ''
@@ -139,13 +155,13 @@ export class Connection {
     this.#write(answers)
   }
 
-  #answered(action: Action | undefined): void {
+  #answered(answer: Answer): void {
     this.#asking = false
     if (this.#closed) return
-    if (action === undefined) {
-      this.#close()
+    if (typeof answer !== 'string') {
+      this.#end(answer)
     } else {
-      this.#write(formatAnswer(action))
+      this.#write(answer)
       this.#work()
     }
   }
@@ -156,16 +172,16 @@ export class Connection {
 
   /** Nothing more can be done until something happens: sees to it that this does not take for ever. */
   #rest(): void {
-    const unfinished = this.#reader.unread > 0
+    const { unread } = this.#exchange
     if (this.#asking || this.#congested) {
-      if (this.#reader.unread > MAX_AHEAD) this.#socket.pause()
+      if (unread > MAX_AHEAD) this.#socket.pause()
       this.#allow(this.#congested ? 'answer' : undefined)
-    } else if (this.#ended && unfinished) {
-      this.#disconnect('it left in the middle of a request')
-    } else if (this.#ended || (this.#leaving && !unfinished)) {
+    } else if (this.#ended && unread > 0) {
+      this.#end({ kind: 'ending', problem: 'it left in the middle of a request' })
+    } else if (this.#ended || (this.#leaving && unread === 0)) {
       this.#close()
     } else {
-      this.#allow(unfinished ? 'request' : undefined)
+      this.#allow(unread > 0 ? 'request' : undefined)
       this.#socket.resume()
     }
   }
@@ -186,19 +202,21 @@ export class Connection {
     )
   }
 
-  /** The client does not keep to the protocol. */
-  #disconnect(problem: string): void {
-    this.#complain(problem)
+  #end({ last, problem }: Ending): void {
+    if (last !== undefined) this.#write(last)
+    if (problem !== undefined) this.#complain(problem)
     this.#close()
   }
 
   #complain(problem: string): void {
-    this.#parts.log.warn('policy client disconnected', { client: this.#parts.client, problem })
+    const { log, front, client } = this.#parts
+    log.warn(`${front} client disconnected`, { client, problem })
   }
 
   /** A bug of ours: it costs this connection and no other. */
   #failed(cause: unknown): void {
-    this.#parts.log.error('policy request failed', { client: this.#parts.client, cause })
+    const { log, front, client } = this.#parts
+    log.error(`${front} request failed`, { client, cause })
     this.destroy()
   }
 
