@@ -5,7 +5,7 @@
  */
 import type { Address } from '../core/address.ts'
 import type { Domain } from '../core/domain.ts'
-import type { ListDomain } from '../core/facts.ts'
+import type { ListDomain } from '../core/list-domain.ts'
 import { type Flavour, INITIAL_SETTINGS, type ListSettings, SETTINGS } from '../core/list.ts'
 import type { ListAddress } from '../core/transaction.ts'
 import type { Who } from '../core/who.ts'

@@ -4,8 +4,9 @@
  */
 
 import type { Domain } from '../core/domain.ts'
-import type { Facts, FactsQuery, ListDomain } from '../core/facts.ts'
+import type { Facts, FactsQuery } from '../core/facts.ts'
 import type { ListSettings } from '../core/list.ts'
+import type { ListDomain } from '../core/list-domain.ts'
 import type { MtaKey } from '../core/mta.ts'
 import type { Parsed } from '../core/parsed.ts'
 import type { Person } from '../core/person.ts'

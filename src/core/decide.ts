@@ -89,10 +89,11 @@ function recipientCase<T extends RcptTransaction | EndOfMessageTransaction>(
   return { tx, facts, site, target, position }
 }
 
-/** Says with what is taken where it goes. */
+/** Says with what is taken where it goes. A domain that cannot be understood has no target with settings. */
 function withDelivery(verdict: Verdict, { target, facts }: Pick<RecipientCase, 'target' | 'facts'>): Verdict {
   if (!('settings' in target) || verdict.list === undefined) return verdict
-  const delivery = target.settings.delivery ?? facts.domain?.delivery
+  const ofDomain = facts.domain?.ok === true ? facts.domain.value.delivery : undefined
+  const delivery = target.settings.delivery ?? ofDomain
   return delivery === undefined ? verdict : { ...verdict, delivery }
 }
 

@@ -5,7 +5,8 @@
  */
 import type { Address, ReversePath } from './address.ts'
 import type { Domain } from './domain.ts'
-import type { Flavour, ListSettings } from './list.ts'
+import type { ListSettings } from './list.ts'
+import type { ListDomain } from './list-domain.ts'
 import { type MtaKey, mtaKeysOfAddress, mtaKeysOfHost } from './mta.ts'
 import type { Parsed } from './parsed.ts'
 import type { Person } from './person.ts'
@@ -47,14 +48,6 @@ export interface FactsQuery {
   readonly message: string | undefined
 }
 
-/** A list domain's record. */
-export interface ListDomain {
-  /** The flavour that new lists of the domain get. */
-  readonly flavour: Flavour
-  /** The name of the delivery for its lists that choose none; absent: the site's. */
-  readonly delivery?: string
-}
-
 /** One list, as far as the query asked about it. */
 export interface ListFacts {
   readonly address: ListAddress
@@ -78,7 +71,8 @@ export interface Facts {
   /** Keys found among forbidden senders and among the site's bans. */
   readonly forbidden: ReadonlySet<Who>
   readonly siteBans: ReadonlySet<Who>
-  readonly domain: ListDomain | undefined
+  /** A problem if what the store holds of the domain cannot be understood. */
+  readonly domain: Parsed<ListDomain> | undefined
   readonly lists: ReadonlyMap<ListAddress, ListFacts>
 }
 

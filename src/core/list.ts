@@ -41,7 +41,8 @@ export interface ListSettings {
 /** The name of a setting, the same in Redis, in the import document and at the command line. */
 export type SettingName = keyof ListSettings
 
-interface Setting<T> {
+/** How one setting is read, written and explained. */
+export interface Setting<T> {
   readonly initial: T
   readonly parse: (text: string) => Parsed<T>
   readonly format: (value: T) => string
@@ -52,7 +53,8 @@ interface Setting<T> {
 
 type SettingsTable = { readonly [N in SettingName]: Setting<ListSettings[N]> }
 
-function oneOf<const T extends string>(choices: readonly T[], initial: T, help: string): Setting<T> {
+/** A setting that is one of a few words. */
+export function oneOf<const T extends string>(choices: readonly T[], initial: T, help: string): Setting<T> {
   return {
     initial,
     parse: text => {
@@ -120,6 +122,17 @@ export function parseDeliveryName(text: string): Parsed<string> {
     : problem('expected the name of a delivery: small letters, digits, - and _')
 }
 
+/** A setting that is the name of a delivery, or none. */
+export function deliveryName(values: string, help: string): Setting<string | undefined> {
+  return {
+    initial: undefined,
+    parse: text => (text === '' ? parsed(undefined) : parseDeliveryName(text)),
+    format: value => value ?? '',
+    values,
+    help,
+  }
+}
+
 /** Every setting, in the order in which they are shown. */
 export const SETTINGS: SettingsTable = {
   flavour: oneOf(FLAVOURS, 'mailman', 'how service addresses are spelled: team-owner@ or team+owner@'),
@@ -161,13 +174,10 @@ export const SETTINGS: SettingsTable = {
     'an http or https URL; empty is none',
     'where a refused sender can read more; put at the end of the reply',
   ),
-  delivery: {
-    initial: undefined,
-    parse: text => (text === '' ? parsed(undefined) : parseDeliveryName(text)),
-    format: value => value ?? '',
-    values: "the name of a delivery in the configuration; empty is the domain's, or else the site's",
-    help: 'where the sink hands on what passes',
-  },
+  delivery: deliveryName(
+    "the name of a delivery in the configuration; empty is the domain's, or else the site's",
+    'where the sink hands on what passes',
+  ),
   mode: oneOf(
     ['enforce', 'shadow'],
     'enforce',

@@ -14,8 +14,10 @@ export type Target =
   | { readonly kind: 'postmaster' }
   /** In a list domain, and nothing there. `name` is the address in canonical form. */
   | { readonly kind: 'unknown'; readonly name: ListAddress }
-  /** A list whose settings cannot be understood. */
+  /** A list whose settings, or whose domain's, cannot be understood. */
   | { readonly kind: 'unreadable'; readonly list: ListFacts; readonly problem: string }
+  /** In a list domain whose settings cannot be understood: whether there is such a list cannot be said. */
+  | { readonly kind: 'uncertain'; readonly name: ListAddress; readonly problem: string }
   /** A list's posting address. */
   | { readonly kind: 'posting'; readonly list: ListFacts; readonly settings: ListSettings }
   /** One of a list's service addresses. */
@@ -28,7 +30,8 @@ export type Target =
 
 /** Finds out what the recipient is. */
 export function targetOf(recipient: Address, facts: Facts): Target {
-  if (facts.domain === undefined) return { kind: 'elsewhere' }
+  const { domain } = facts
+  if (domain === undefined) return { kind: 'elsewhere' }
   const candidate = resolveCandidate(candidatesOf(recipient), address => {
     const list = facts.lists.get(address)
     if (list === undefined) return undefined
@@ -36,10 +39,12 @@ export function targetOf(recipient: Address, facts: Facts): Target {
   })
   const list = candidate === undefined ? undefined : facts.lists.get(candidate.list)
   if (candidate === undefined || list === undefined) {
-    return recipient.localPart.toLowerCase() === 'postmaster'
-      ? { kind: 'postmaster' }
-      : { kind: 'unknown', name: recipient.key }
+    if (recipient.localPart.toLowerCase() === 'postmaster') return { kind: 'postmaster' }
+    return domain.ok
+      ? { kind: 'unknown', name: recipient.key }
+      : { kind: 'uncertain', name: recipient.key, problem: domain.problem }
   }
+  if (!domain.ok) return { kind: 'unreadable', list, problem: domain.problem }
   if (!list.settings.ok) return { kind: 'unreadable', list, problem: list.settings.problem }
   const settings = list.settings.value
   return candidate.service === undefined

@@ -4,13 +4,13 @@
  */
 import type { Facts, FactsQuery, ListFacts } from '../core/facts.ts'
 import { parseSettings } from '../core/list.ts'
+import { parseDomainForDecision } from '../core/list-domain.ts'
 import { parsePerson } from '../core/person.ts'
 import type { ListAddress } from '../core/transaction.ts'
 import type { Who } from '../core/who.ts'
 import { type Groups, SITE_GROUPS } from './embedded-groups.ts'
 import type { Posts } from './embedded-posts.ts'
 import type { Tables } from './embedded-tables.ts'
-import { readDomainLeniently } from './stored-texts.ts'
 
 export interface FactsParts {
   readonly tables: Tables
@@ -36,7 +36,7 @@ export function findFacts(parts: FactsParts, query: FactsQuery): Facts {
     refusedMta: firstOf(SITE_GROUPS.refused, mtas),
     forbidden: all(SITE_GROUPS.forbidden, query.sender),
     siteBans: all(SITE_GROUPS.bans, people),
-    domain: domain === undefined ? undefined : readDomainLeniently(domain),
+    domain: domain === undefined ? undefined : parseDomainForDecision(domain),
     lists: new Map(lists.map(list => [list.address, list])),
   }
 }

@@ -15,8 +15,9 @@ import type {
   Store,
 } from '../app/ports.ts'
 import type { Domain } from '../core/domain.ts'
-import type { Facts, FactsQuery, ListDomain } from '../core/facts.ts'
+import type { Facts, FactsQuery } from '../core/facts.ts'
 import { formatSettings, type ListSettings, parseSettings } from '../core/list.ts'
+import { formatDomainRecord, type ListDomain } from '../core/list-domain.ts'
 import type { MtaKey } from '../core/mta.ts'
 import type { Parsed } from '../core/parsed.ts'
 import { formatPerson, type Person, parsePerson } from '../core/person.ts'
@@ -80,7 +81,9 @@ class EmbeddedStore implements Store {
   }
 
   putDomain(domain: Domain, record: ListDomain): Promise<Change> {
-    return this.#database.change(() => this.#groups.put(SITE_GROUPS.domains, domain, record.flavour))
+    return this.#database.change(() =>
+      this.#groups.put(SITE_GROUPS.domains, domain, formatDomainRecord(record)),
+    )
   }
 
   removeDomain(domain: Domain): Promise<boolean> {

@@ -13,8 +13,8 @@ import type {
   StagedPeople,
 } from '../app/ports.ts'
 import type { Domain } from '../core/domain.ts'
-import type { ListDomain } from '../core/facts.ts'
 import type { ListSettings } from '../core/list.ts'
+import { formatDomainRecord, type ListDomain } from '../core/list-domain.ts'
 import type { MtaKey } from '../core/mta.ts'
 import { type Parsed, problem } from '../core/parsed.ts'
 import { formatPerson, type Person, parsePerson } from '../core/person.ts'
@@ -109,7 +109,9 @@ export class RedisDirectory implements Directory {
   }
 
   async putDomain(domain: Domain, record: ListDomain): Promise<Change> {
-    return (await this.#put(this.keys.site.domains, domain, record.flavour, { keep: false })) as Change
+    return (await this.#put(this.keys.site.domains, domain, formatDomainRecord(record), {
+      keep: false,
+    })) as Change
   }
 
   removeDomain(domain: Domain): Promise<boolean> {

@@ -5,6 +5,7 @@
  * The schema version comes along, so that a store that a newer version has taken over is never misread.
  */
 import type { Facts, FactsQuery, ListFacts } from '../core/facts.ts'
+import { parseDomainForDecision } from '../core/list-domain.ts'
 import { problem } from '../core/parsed.ts'
 import { parsePerson } from '../core/person.ts'
 import type { ListAddress } from '../core/transaction.ts'
@@ -12,7 +13,6 @@ import type { Keys } from './keys.ts'
 import type { Command, CommandGroup } from './redis-connection.ts'
 import { settingsOfReply } from './redis-settings.ts'
 import { SCHEMA_VERSION, StoredDataError, schemaError } from './store-errors.ts'
-import { readDomainLeniently } from './stored-texts.ts'
 
 /** A query's commands, and how to read the replies to them, group by group. */
 export interface FactsPlan {
@@ -80,14 +80,14 @@ function siteAsked(
     asked,
     read: replies => {
       checkSchema(schema(replies))
-      const [flavour] = domain(replies).values()
+      const [record] = domain(replies).values()
       return {
         knownMtasKept: Number(understood(kept(replies)) ?? 0) > 0,
         knownMta: known(replies).keys().next().value,
         refusedMta: refused(replies).keys().next().value,
         forbidden: new Set(forbidden(replies).keys()),
         siteBans: new Set(bans(replies).keys()),
-        domain: flavour === undefined ? undefined : readDomainLeniently(flavour),
+        domain: record === undefined ? undefined : parseDomainForDecision(record),
       }
     },
   }

@@ -3,8 +3,8 @@
  * so; what somebody wrote otherwise by hand is never found, which a listing must say.
  */
 import { parseAddress } from '../core/address.ts'
-import type { ListDomain } from '../core/facts.ts'
-import { FLAVOURS, type ListSettings, SETTINGS, type SettingName } from '../core/list.ts'
+import { type ListSettings, SETTINGS, type SettingName } from '../core/list.ts'
+import { type ListDomain, parseDomainRecord } from '../core/list-domain.ts'
 import { type Parsed, parsed, problem } from '../core/parsed.ts'
 import { parseWho, type Who, whoIs } from '../core/who.ts'
 import { StoredDataError } from './store-errors.ts'
@@ -16,20 +16,11 @@ export function settingTexts(settings: Partial<ListSettings>): Record<string, st
   return Object.fromEntries((Object.keys(settings) as SettingName[]).map(name => [name, text(name)]))
 }
 
-/** Reads a list domain's record, which is its flavour. @throws StoredDataError */
+/** Reads a list domain's record. @throws StoredDataError */
 export function readDomain(domain: string, text: string): ListDomain {
-  const flavour = FLAVOURS.find(known => known === text)
-  if (flavour !== undefined) return { flavour }
-  const expected = `expected one of ${FLAVOURS.join(', ')}`
-  throw new StoredDataError(`the list domain ${domain}: ${expected}, not ${JSON.stringify(text)}`)
-}
-
-/**
- * The same for a decision, which asks whether the domain is there; what its new lists would be called is not its
- * business.
- */
-export function readDomainLeniently(text: string): ListDomain {
-  return { flavour: FLAVOURS.find(known => known === text) ?? SETTINGS.flavour.initial }
+  const record = parseDomainRecord(text)
+  if (record.ok) return record.value
+  throw new StoredDataError(`the list domain ${domain}: ${record.problem}`)
 }
 
 /** Reads a stored name: an address's key, which is not quoted, `@domain` or `@.domain`. */

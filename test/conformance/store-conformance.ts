@@ -152,11 +152,22 @@ export function describeStore(
         expect(await store.putDomain(DOMAIN, { flavour: 'sympa' })).toBe('changed')
         expect(await other.getDomain(DOMAIN)).toEqual({ flavour: 'sympa' })
         expect(await all(other.domains())).toEqual([{ domain: DOMAIN, record: { flavour: 'sympa' } }])
-        expect((await load({ domain: DOMAIN })).domain).toEqual({ flavour: 'sympa' })
+        expect((await load({ domain: DOMAIN })).domain).toEqual({ ok: true, value: { flavour: 'sympa' } })
         expect(await store.removeDomain(DOMAIN)).toBe(true)
         expect(await store.removeDomain(DOMAIN)).toBe(false)
         expect((await load({ domain: DOMAIN })).domain).toBeUndefined()
         expect(await all(other.domains())).toEqual([])
+      })
+
+      test('keep all their settings, and each counts as a change', async () => {
+        const record = { flavour: 'mlmmj', delivery: 'archive' } as const
+        expect(await store.putDomain(DOMAIN, record)).toBe('added')
+        expect(await store.putDomain(DOMAIN, { ...record })).toBe('unchanged')
+        expect(await other.getDomain(DOMAIN)).toEqual(record)
+        expect(await all(other.domains())).toEqual([{ domain: DOMAIN, record }])
+        expect((await load({ domain: DOMAIN })).domain).toEqual({ ok: true, value: record })
+        expect(await store.putDomain(DOMAIN, { flavour: 'mlmmj' })).toBe('changed')
+        expect((await load({ domain: DOMAIN })).domain).toEqual({ ok: true, value: { flavour: 'mlmmj' } })
       })
     })
 
@@ -431,7 +442,7 @@ export function describeStore(
           refusedMta: '.example.com',
           forbidden: new Set(['@.net']),
           siteBans: new Set(['@example.net']),
-          domain: { flavour: 'mailman' },
+          domain: { ok: true, value: { flavour: 'mailman' } },
           lists: new Map([
             [
               TEAM,

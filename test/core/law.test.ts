@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { decide, type TraceStep } from '../../src/core/decide.ts'
 import { type Facts, INITIAL_SITE, type ListFacts, NO_FACTS } from '../../src/core/facts.ts'
 import { ACTIONS, INITIAL_SETTINGS, type ListSettings } from '../../src/core/list.ts'
+import type { ListDomain } from '../../src/core/list-domain.ts'
 import { parsed, problem } from '../../src/core/parsed.ts'
 import { makePerson, type Person, ROLES } from '../../src/core/person.ts'
 import type { ListAddress, RcptTransaction } from '../../src/core/transaction.ts'
@@ -20,6 +21,7 @@ interface Scene {
   bans?: readonly Who[]
   siteBans?: readonly Who[]
   forbidden?: readonly Who[]
+  domain?: Facts['domain']
   posts?: ListFacts['posts']
 }
 
@@ -33,7 +35,7 @@ function factsOf(scene: Scene): Facts {
   }
   return {
     ...NO_FACTS,
-    domain: { flavour: 'mailman' },
+    domain: scene.domain ?? parsed<ListDomain>({ flavour: 'mailman' }),
     siteBans: new Set(scene.siteBans),
     forbidden: new Set(scene.forbidden),
     lists: new Map([[LIST, list]]),
@@ -190,6 +192,90 @@ describe('data that cannot be understood', () => {
       reason: 'list-unreadable',
       reply: { code: 451, enhanced: '4.2.4' },
     })
+  })
+})
+
+describe('a domain whose settings cannot be understood', () => {
+  test.each([
+    ['a list', LIST],
+    ['a service address', 'team-owner@lists.example.org'],
+    ['what may be a list', 'other@lists.example.org'],
+  ])('%s is deferred', (_, recipient) => {
+    for (const mode of ['enforce', 'shadow'] as const) {
+      const verdict = judge(
+        { domain: problem('nonsense'), settings: { mode } },
+        { ...RCPT, recipient: address(recipient) },
+      )
+      expect(verdict).toMatchObject({
+        kind: 'defer',
+        reason: 'list-unreadable',
+        reply: { code: 451, enhanced: '4.2.4' },
+      })
+    }
+  })
+
+  test('its postmaster is the MTA’s to find, as ever', () => {
+    const recipient = address('postmaster@lists.example.org')
+    expect(judge({ domain: problem('nonsense') }, { ...RCPT, recipient })).toMatchObject({
+      kind: 'none',
+      reason: 'postmaster',
+    })
+  })
+
+  test('explaining says what is wrong', () => {
+    const trace: TraceStep[] = []
+    const tx = { ...RCPT, recipient: address('other@lists.example.org') }
+    decide(tx, factsOf({ domain: problem('nonsense') }), INITIAL_SITE, trace)
+    expect(trace.at(-1)?.saw).toContain('other@lists.example.org')
+    expect(trace.at(-1)?.saw).toContain('nonsense')
+  })
+})
+
+describe('the delivery', () => {
+  const list = { delivery: 'own' }
+  const domain = parsed<ListDomain>({ flavour: 'mailman', delivery: 'of-the-domain' })
+
+  test.each<[string, Scene, string | undefined]>([
+    ['is the list’s own', { settings: list, domain }, 'own'],
+    ['is the list’s own, whatever the domain', { settings: list }, 'own'],
+    ['is else its domain’s', { domain }, 'of-the-domain'],
+    ['is else not said', {}, undefined],
+  ])('%s', (_, given, delivery) => {
+    const at = (settings: Partial<ListSettings>): Scene => ({
+      ...given,
+      settings: { nonmember_action: 'accept', ...given.settings, ...settings },
+    })
+    const end = {
+      phase: 'END-OF-MESSAGE',
+      front: 'lmtp',
+      client: {},
+      sender: RCPT.sender,
+      recipient: RCPT.recipient,
+      size: 1,
+      settledAtRcpt: false,
+      afterAcceptance: true,
+    } as const
+    const verdicts = [
+      judge(at({})),
+      judge(at({ nonmember_action: 'hold' })),
+      judge(at({ nonmember_action: 'reject', mode: 'shadow' })),
+      judge(at({ identity: 'author' })),
+      judge(at({}), { ...RCPT, sender: reversePath('') }),
+      judge(at({}), { ...RCPT, recipient: address('team-owner@lists.example.org') }),
+      decide(end, factsOf(at({ identity: 'author' })), INITIAL_SITE),
+      decide(end, factsOf(at({ identity: 'author', nonmember_action: 'reject' })), INITIAL_SITE),
+    ]
+    expect(verdicts.map(({ kind }) => kind)).toEqual([
+      'accept',
+      'hold',
+      'accept',
+      'later',
+      'accept',
+      'accept',
+      'accept',
+      'hold',
+    ])
+    expect(new Set(verdicts.map(verdict => verdict.delivery))).toEqual(new Set([delivery]))
   })
 })
 

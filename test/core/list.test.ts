@@ -76,6 +76,11 @@ describe('settings', () => {
     ['reply_text', 'a\nb', 'reply_text: expected printable ASCII in one line, not "a\\nb"'],
     ['reply_text', 'é', 'reply_text: expected printable ASCII in one line, not "é"'],
     ['reply_url', 'ftp://x', 'reply_url: expected an http or https URL, not "ftp://x"'],
+    [
+      'delivery',
+      'Archive',
+      'delivery: expected the name of a delivery: small letters, digits, - and _, not "Archive"',
+    ],
   ])('%s=%s', (name, text, sentence) => {
     expect(parseSettings({ [name]: text })).toEqual({ ok: false, problem: sentence })
   })

@@ -2,7 +2,8 @@
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Store } from '../../src/app/ports.ts'
-import { factsNeeded } from '../../src/core/facts.ts'
+import { decide } from '../../src/core/decide.ts'
+import { factsNeeded, INITIAL_SITE } from '../../src/core/facts.ts'
 import { INITIAL_SETTINGS, parseSettings } from '../../src/core/list.ts'
 import { parseMtaKey } from '../../src/core/mta.ts'
 import { parseIpAddress } from '../../src/core/network.ts'
@@ -282,12 +283,35 @@ describe.skipIf(skip)('redis', () => {
 
     test('a flavour of a domain that there is not: decisions go on, listings say so', async () => {
       await admin.hset(keys.site.domains, 'lists.example.org', 'mailwoman')
-      expect((await store.load(factsNeeded(RCPT))).domain).toEqual({ flavour: 'mailman' })
+      expect((await store.load(factsNeeded(RCPT))).domain).toEqual({
+        ok: true,
+        value: { flavour: 'mailman' },
+      })
       const { domain } = RCPT.recipient
       await expect(store.getDomain(domain)).rejects.toThrow(/lists\.example\.org.*mailwoman/)
       expect(await store.putDomain(domain, { flavour: 'sympa' })).toBe('changed')
       expect(await store.getDomain(domain)).toEqual({ flavour: 'sympa' })
     })
+
+    test('a domain’s flavour alone is what is written where nothing else is set, and what is read', async () => {
+      const { domain } = RCPT.recipient
+      await store.putDomain(domain, { flavour: 'sympa' })
+      expect(await admin.hget(keys.site.domains, domain)).toBe('sympa')
+      await store.putDomain(domain, { flavour: 'sympa', delivery: 'archive' })
+      expect(await admin.hget(keys.site.domains, domain)).toBe('sympa delivery=archive')
+    })
+
+    test.each(['mailman delivery=Archive', 'mailman wings=2', 'mailman sympa'])(
+      'a domain that is %j: decisions defer, listings say so',
+      async text => {
+        await store.createList(TEAM, INITIAL_SETTINGS)
+        await admin.hset(keys.site.domains, 'lists.example.org', text)
+        const facts = await store.load(factsNeeded(RCPT))
+        expect(facts.domain?.ok).toBe(false)
+        expect(decide(RCPT, facts, INITIAL_SITE)).toMatchObject({ kind: 'defer', reason: 'list-unreadable' })
+        await expect(store.getDomain(RCPT.recipient.domain)).rejects.toThrow(/lists\.example\.org/)
+      },
+    )
 
     test('an index that names a list that is gone is passed over', async () => {
       await store.createList(TEAM, INITIAL_SETTINGS)

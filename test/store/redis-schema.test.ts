@@ -4,7 +4,9 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { SETTING_NAMES, SETTINGS, type SettingName } from '../../src/core/list.ts'
+import { parseDomain } from '../../src/core/domain.ts'
+import { formatSettings, INITIAL_SETTINGS, SETTINGS } from '../../src/core/list.ts'
+import { DOMAIN_SETTINGS, formatDomainSettings, INITIAL_DOMAIN } from '../../src/core/list-domain.ts'
 import { parseWho } from '../../src/core/who.ts'
 import { Keys } from '../../src/store/keys.ts'
 import { openRedisStore } from '../../src/store/redis.ts'
@@ -57,12 +59,15 @@ test('the keys are those that the code has', () => {
   expect(Object.keys(list)).toHaveLength(7 + 1)
 })
 
-test('the settings are those of the table, with their values', () => {
-  const initial = <N extends SettingName>(name: N): string => SETTINGS[name].format(SETTINGS[name].initial)
-  const rows = SETTING_NAMES.map(
-    name => `| \`${name}\` | ${SETTINGS[name].values.replaceAll('|', '\\|')} | ${initial(name)} |`,
-  )
-  const shown = section('settings').split('\n').slice(2)
+test.each([
+  ['settings', SETTINGS, formatSettings(INITIAL_SETTINGS)],
+  ['domain-settings', DOMAIN_SETTINGS, formatDomainSettings(INITIAL_DOMAIN)],
+] as const)('the %s are those of the table, with their values', (name, table, initial) => {
+  const rows = Object.entries(initial).map(([setting, text]) => {
+    const { values } = table[setting as keyof typeof table]
+    return `| \`${setting}\` | ${values.replaceAll('|', '\\|')} | ${text} |`
+  })
+  const shown = section(name).split('\n').slice(2)
   expect(shown.map(row => row.replace(/ +/g, ' '))).toEqual(rows.map(row => row.replace(/ +/g, ' ')))
 })
 
@@ -103,6 +108,10 @@ describe.skipIf(skip)('with a server', () => {
     expect((await store.getList(TEAM))?.settings).toMatchObject({
       ok: true,
       value: { state: 'paused', nonmember_action: 'hold', mode: 'enforce' },
+    })
+    expect(await store.getDomain(must(parseDomain('lists.example.org')))).toEqual({
+      flavour: 'mailman',
+      delivery: 'archive',
     })
     const bans = []
     for await (const ban of store.bans(TEAM)) bans.push(ban)

@@ -15,8 +15,9 @@ import type {
   Store,
 } from '../../src/app/ports.ts'
 import type { Domain } from '../../src/core/domain.ts'
-import type { Facts, FactsQuery, ListDomain, ListFacts } from '../../src/core/facts.ts'
+import type { Facts, FactsQuery, ListFacts } from '../../src/core/facts.ts'
 import type { ListSettings } from '../../src/core/list.ts'
+import { formatDomainRecord, type ListDomain } from '../../src/core/list-domain.ts'
 import type { MtaKey } from '../../src/core/mta.ts'
 import { type Parsed, parsed } from '../../src/core/parsed.ts'
 import { formatPerson, type Person } from '../../src/core/person.ts'
@@ -88,13 +89,14 @@ export class MemoryStore implements Store {
       })
     }
     const mtas = [...query.provenMtas, ...query.claimedMtas]
+    const domain = query.domain === undefined ? undefined : this.#domains.get(query.domain)
     return {
       knownMtasKept: mtas.length > 0 && this.#mtas.known.size > 0,
       knownMta: query.provenMtas.find(key => this.#mtas.known.has(key)),
       refusedMta: mtas.find(key => this.#mtas.refused.has(key)),
       forbidden: found(query.sender, this.#forbidden),
       siteBans: found(keys, this.#bans),
-      domain: query.domain === undefined ? undefined : this.#domains.get(query.domain),
+      domain: domain === undefined ? undefined : parsed(domain),
       lists,
     }
   }
@@ -119,7 +121,7 @@ export class MemoryStore implements Store {
     const before = this.#domains.get(domain)
     this.#domains.set(domain, record)
     if (before === undefined) return 'added'
-    return before.flavour === record.flavour ? 'unchanged' : 'changed'
+    return formatDomainRecord(before) === formatDomainRecord(record) ? 'unchanged' : 'changed'
   }
   async removeDomain(domain: Domain): Promise<boolean> {
     return this.#domains.delete(domain)

@@ -49,9 +49,9 @@ export function rule(
   if (target === undefined || target.kind === 'elsewhere' || target.kind === 'postmaster') {
     return { kind, reason, reply: replyFor(reason, details) }
   }
-  const list = target.kind === 'unknown' ? target.name : target.list.address
+  const list = 'name' in target ? target.name : target.list.address
   const reply = replyFor(reason, { list, ...details })
-  if (target.kind === 'unknown') return { kind, reason, reply }
+  if ('name' in target) return { kind, reason, reply }
   return target.kind === 'service'
     ? { kind, reason, reply, list, service: target.service }
     : { kind, reason, reply, list }
