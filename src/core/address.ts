@@ -89,6 +89,11 @@ function make(localPart: string, domain: string): Parsed<Address> {
   )
 }
 
+/** Makes an address of a decoded local part (no quotes around it) and a domain in either spelling. */
+export function addressOf(localPart: string, domain: string): Parsed<Address> {
+  return localPart.length > MAX_PATH_LENGTH ? problem('the local part is too long') : make(localPart, domain)
+}
+
 /** Writes what a key identifies as an RFC 5321 mailbox; `parseAddress` gives the same key back. */
 export function mailboxOf(key: AddressKey): string {
   const at = key.lastIndexOf('@')
