@@ -122,7 +122,7 @@ function serve(engine: 'native' | 'libmilter', trace: boolean) {
     writeFileSync(
       config,
       `[milter]\nengine = "${engine}"\nlisten = ["${endpoint}"]\ntrace_header = ${trace}\n` +
-        `[policy]\nlisten = []\n[lmtp]\nlisten = []\n[store]\npath = "${store}"\n`,
+        `[policy]\nlisten = []\n[lmtp]\nlisten = []\n[socketmap]\nlisten = []\n[store]\npath = "${store}"\n`,
     )
     return [process.execPath, source('../dist/cli/main.js'), 'serve', '--config', config]
   }

@@ -5,8 +5,8 @@
  */
 import type { Address } from '../core/address.ts'
 import type { Domain } from '../core/domain.ts'
-import type { ListDomain } from '../core/list-domain.ts'
 import { type Flavour, INITIAL_SETTINGS, type ListSettings, SETTINGS } from '../core/list.ts'
+import type { ListDomain } from '../core/list-domain.ts'
 import type { ListAddress } from '../core/transaction.ts'
 import type { Who } from '../core/who.ts'
 import { putDomain } from './administration/domains.ts'

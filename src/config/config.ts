@@ -3,6 +3,7 @@
  * Paths are absolute. `docs/configuration.md` describes the file that it comes from.
  */
 import type { Endpoint } from '../app/endpoint.ts'
+import type { Address } from '../core/address.ts'
 import type { Site } from '../core/facts.ts'
 import type { Network } from '../core/network.ts'
 import type { ConfigProblem } from './problems.ts'
@@ -80,6 +81,17 @@ export interface LmtpConfig {
   readonly idleTimeoutMs: number
 }
 
+export interface SocketmapConfig {
+  /** Empty: the front is off. */
+  readonly listen: readonly Endpoint[]
+  readonly socketMode: number
+  readonly maxConnections: number
+  /** What Postfix is told of the way to the sink; without it, where the sink listens. */
+  readonly transport: string | undefined
+  /** Who gets the mail to `postmaster@` and `abuse@` of the list domains. */
+  readonly postmaster: Address | undefined
+}
+
 /** A way to hand accepted mail on, with what it needs. */
 export type DeliverySettings =
   | { readonly kind: 'maildir'; readonly path: string }
@@ -113,6 +125,7 @@ export interface Config {
   readonly policy: PolicyConfig
   readonly milter: MilterConfig
   readonly lmtp: LmtpConfig
+  readonly socketmap: SocketmapConfig
   readonly delivery: DeliveryConfig
   readonly trial: TrialConfig
   readonly log: LogConfig

@@ -95,7 +95,7 @@ function deepFreeze<T>(value: T): T {
 }
 
 function assemble(file: ConfigFile, store: StoreConfig, path: string | undefined): Omit<Config, 'warnings'> {
-  const { site, policy, milter, lmtp, delivery, trial, log } = file
+  const { site, policy, milter, lmtp, socketmap, delivery, trial, log } = file
   return {
     file: path,
     site: {
@@ -130,6 +130,13 @@ function assemble(file: ConfigFile, store: StoreConfig, path: string | undefined
       maxRecipients: lmtp.max_recipients,
       maxConnections: lmtp.max_connections,
       idleTimeoutMs: lmtp.idle_timeout * 1000,
+    },
+    socketmap: {
+      listen: socketmap.listen,
+      socketMode: socketmap.socket_mode,
+      maxConnections: socketmap.max_connections,
+      transport: socketmap.transport || undefined,
+      postmaster: socketmap.postmaster,
     },
     delivery: deliveryConfig(delivery),
     // A configuration file means that a real MTA is there, or will be.

@@ -5,6 +5,7 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { type Endpoint, formatEndpoint, parseEndpoint } from '../app/endpoint.ts'
+import { type Address, parseAddress } from '../core/address.ts'
 import { parseDomain } from '../core/domain.ts'
 import { INITIAL_SITE } from '../core/facts.ts'
 import { contains, type Network, parseIpAddress, parseNetwork } from '../core/network.ts'
@@ -69,6 +70,11 @@ const probeLocalPart = z
   .string()
   .regex(/^[^@\s]{1,255}$/, 'expected the part of an address before the @')
   .transform(text => text.toLowerCase())
+
+const transport = z
+  .string()
+  .max(300)
+  .regex(/^(?:[\w.-]+:[\x21-\x7e]*)?$/, 'expected transport:nexthop, such as lmtp:inet:127.0.0.1:10042')
 
 const nonEmpty = z.string().min(1)
 
@@ -184,6 +190,17 @@ export function configSchema({ base, hostname }: SchemaContext) {
           socket_mode: socketMode.prefault('0660'),
         })
         .prefault({}),
+      socketmap: z
+        .strictObject({
+          listen: z.array(endpoint).max(100).prefault(['127.0.0.1:10043']),
+          transport: transport.prefault(''),
+          postmaster: read<Address | undefined>(text =>
+            text === '' ? { ok: true, value: undefined } : parseAddress(text),
+          ).prefault(''),
+          socket_mode: socketMode.prefault('0660'),
+          max_connections: z.int().min(1).max(100_000).prefault(1000),
+        })
+        .prefault({}),
       delivery: deliverySchema({ path, endpoint }),
       trial: z
         .strictObject({
@@ -215,6 +232,7 @@ export function configSchema({ base, hostname }: SchemaContext) {
       for (const [index, each] of file.policy.listen.entries()) claim(['policy', 'listen', index], each)
       for (const [index, each] of file.milter.listen.entries()) claim(['milter', 'listen', index], each)
       for (const [index, each] of file.lmtp.listen.entries()) claim(['lmtp', 'listen', index], each)
+      for (const [index, each] of file.socketmap.listen.entries()) claim(['socketmap', 'listen', index], each)
       if (file.milter.engine === 'libmilter' && file.milter.listen.length > 1) {
         const message = 'libmilter has one endpoint in the life of a process'
         context.addIssue({

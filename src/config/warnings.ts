@@ -35,14 +35,19 @@ export function findWarnings(
   const warn = (path: KeyPath, message: string): void => {
     found.push({ source, position: positions.ofValue(path), key: formatKey(path), message })
   }
-  for (const [index, endpoint] of config.policy.listen.entries()) {
-    if (isLocal(endpoint)) continue
-    warn(
-      ['policy', 'listen', index],
-      `${formatEndpoint(endpoint)} can be reached from other hosts, and whoever reaches it may ask who may post`,
-    )
+  for (const [front, what] of [
+    ['policy', 'who may post'],
+    ['socketmap', 'which lists there are'],
+  ] as const) {
+    for (const [index, endpoint] of config[front].listen.entries()) {
+      if (isLocal(endpoint)) continue
+      warn(
+        [front, 'listen', index],
+        `${formatEndpoint(endpoint)} can be reached from other hosts, and whoever reaches it may ask ${what}`,
+      )
+    }
   }
-  for (const front of ['policy', 'milter', 'lmtp'] as const) {
+  for (const front of ['policy', 'milter', 'lmtp', 'socketmap'] as const) {
     const { listen, socketMode } = config[front]
     if ((socketMode & 0o002) === 0 || !listen.some(endpoint => endpoint.kind === 'unix')) continue
     warn([front, 'socket_mode'], 'every user of this host may connect to the socket')

@@ -9,6 +9,7 @@ import type { Endpoint } from '../app/endpoint.ts'
 import type { FrontServer } from '../app/front.ts'
 import { Gate, type Recorder } from '../app/gate.ts'
 import type { Log } from '../app/log.ts'
+import { Lookup } from '../app/lookup.ts'
 import type { Delivery } from '../app/message.ts'
 import type { Clock, Store } from '../app/ports.ts'
 import type { Config, DeliverySettings } from '../config/config.ts'
@@ -56,6 +57,7 @@ export interface Composition {
   readonly policy: FrontServer
   readonly milter: FrontServer
   readonly lmtp: FrontServer
+  readonly socketmap: FrontServer
   /** Where the sink hands on what passes; closed when the fronts have ended. */
   readonly deliveries: Pick<Deliveries, 'close'>
 }
@@ -74,6 +76,7 @@ export async function compose(parts: ComposeParts): Promise<Composition> {
   const { createPolicyFront } = await import('../policy/server.ts')
   const { createMilterFront } = await import('../milter/server.ts')
   const { createLmtpFront } = await import('../lmtp/server.ts')
+  const { createSocketmapFront } = await import('../socketmap/server.ts')
   const { settings, store, recorder, log, clock } = parts
   const gate = new Gate({
     store,
@@ -140,6 +143,17 @@ export async function compose(parts: ComposeParts): Promise<Composition> {
         get xforward() {
           return settings.config.lmtp.xforward
         },
+      },
+    }),
+    socketmap: createSocketmapFront({
+      lookup: new Lookup({ store, recorder }),
+      log,
+      get settings() {
+        const { socketmap, lmtp } = settings.config
+        return { ...socketmap, sink: lmtp.listen }
+      },
+      get maxConnections() {
+        return settings.config.socketmap.maxConnections
       },
     }),
   }

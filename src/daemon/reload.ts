@@ -21,6 +21,8 @@ const FIXED: readonly FixedPart[] = [
   { key: 'milter.socket_mode', of: config => config.milter.socketMode },
   { key: 'lmtp.listen', of: config => config.lmtp.listen },
   { key: 'lmtp.socket_mode', of: config => config.lmtp.socketMode },
+  { key: 'socketmap.listen', of: config => config.socketmap.listen },
+  { key: 'socketmap.socket_mode', of: config => config.socketmap.socketMode },
   { key: 'store and redis', of: config => storeIdentity(config.store) },
   { key: 'trial', of: config => config.trial },
 ]
@@ -35,7 +37,7 @@ export interface Transition {
 
 /** Plans the way from the configuration in force to the one that was just read. */
 export function transition(old: Config, next: Config): Transition {
-  const { policy, milter, lmtp } = old
+  const { policy, milter, lmtp, socketmap } = old
   return {
     config: Object.freeze({
       ...next,
@@ -49,6 +51,11 @@ export function transition(old: Config, next: Config): Transition {
         socketMode: milter.socketMode,
       }),
       lmtp: Object.freeze({ ...next.lmtp, listen: lmtp.listen, socketMode: lmtp.socketMode }),
+      socketmap: Object.freeze({
+        ...next.socketmap,
+        listen: socketmap.listen,
+        socketMode: socketmap.socketMode,
+      }),
     }),
     needRestart: FIXED.filter(({ of }) => JSON.stringify(of(old)) !== JSON.stringify(of(next))).map(
       ({ key }) => key,

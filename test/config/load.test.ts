@@ -228,6 +228,14 @@ describe('what is wrong is said by file, line, column and key', () => {
       ['postern.toml:2:11: lmtp.listen[0]: 127.0.0.1:1 stands in policy.listen[0] too'],
     ],
     [
+      'a transport that is none, and a postmaster who is nobody',
+      '[socketmap]\ntransport = "127.0.0.1:10042 "\npostmaster = "postmaster"\n',
+      [
+        'postern.toml:2:13: socketmap.transport: expected transport:nexthop, such as lmtp:inet:127.0.0.1:10042',
+        'postern.toml:3:14: socketmap.postmaster: an address needs an @',
+      ],
+    ],
+    [
       'a trial MTA for others',
       '[trial]\nlisten = "0.0.0.0:25"\n',
       ['postern.toml:2:10: trial.listen: the trial MTA listens on this host only: 127.0.0.1:PORT'],
@@ -251,8 +259,8 @@ describe('what is wrong is said by file, line, column and key', () => {
       'a key of every object',
       '__proto__ = 1\nconstructor = 2\n[log.toString]\n',
       [
-        'postern.toml:1:1: __proto__: unknown key; known here: delivery, lmtp, log, milter, policy, redis, site, store, trial',
-        'postern.toml:2:1: constructor: unknown key; known here: delivery, lmtp, log, milter, policy, redis, site, store, trial',
+        'postern.toml:1:1: __proto__: unknown key; known here: delivery, lmtp, log, milter, policy, redis, site, socketmap, store, trial',
+        'postern.toml:2:1: constructor: unknown key; known here: delivery, lmtp, log, milter, policy, redis, site, socketmap, store, trial',
         'postern.toml:3:6: log.toString: unknown key; known here: addresses, format, key_file, level',
       ],
     ],
@@ -448,6 +456,13 @@ describe('warnings', () => {
       '[policy]\nlisten = ["0.0.0.0:1"]\n',
       [
         'postern.toml:2:11: policy.listen[0]: 0.0.0.0:1 can be reached from other hosts, and whoever reaches it may ask who may post',
+      ],
+    ],
+    [
+      'look-ups for the world',
+      '[socketmap]\nlisten = ["0.0.0.0:1"]\n',
+      [
+        'postern.toml:2:11: socketmap.listen[0]: 0.0.0.0:1 can be reached from other hosts, and whoever reaches it may ask which lists there are',
       ],
     ],
     [

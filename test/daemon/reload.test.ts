@@ -21,18 +21,23 @@ function config(text: string): Config {
 describe('what can change at once, and what cannot', () => {
   test.each<[string, string, string, readonly string[]]>([
     ['nothing', '[redis]', '[redis]', []],
-    ['what can', '[log]\nlevel = "debug"', '[lmtp]\nmax_size = 5000\n[policy]\nmax_connections = 1', []],
+    [
+      'what can',
+      '[log]\nlevel = "debug"',
+      '[lmtp]\nmax_size = 5000\n[policy]\nmax_connections = 1\n[socketmap]\ntransport = "x:"',
+      [],
+    ],
     [
       'endpoints',
       '',
-      '[policy]\nlisten = []\n[lmtp]\nlisten = ["[::1]:1"]',
-      ['policy.listen', 'lmtp.listen'],
+      '[policy]\nlisten = []\n[lmtp]\nlisten = ["[::1]:1"]\n[socketmap]\nlisten = []',
+      ['policy.listen', 'lmtp.listen', 'socketmap.listen'],
     ],
     [
       'modes',
       '',
-      '[policy]\nsocket_mode = "0666"\n[lmtp]\nsocket_mode = "0666"',
-      ['policy.socket_mode', 'lmtp.socket_mode'],
+      '[policy]\nsocket_mode = "0666"\n[lmtp]\nsocket_mode = "0666"\n[socketmap]\nsocket_mode = "0666"',
+      ['policy.socket_mode', 'lmtp.socket_mode', 'socketmap.socket_mode'],
     ],
     ['another store', '', '[redis]', ['store and redis']],
     [
@@ -53,6 +58,11 @@ describe('what can change at once, and what cannot', () => {
       trial: old.trial,
       policy: { ...next.policy, listen: old.policy.listen, socketMode: old.policy.socketMode },
       lmtp: { ...next.lmtp, listen: old.lmtp.listen, socketMode: old.lmtp.socketMode },
+      socketmap: {
+        ...next.socketmap,
+        listen: old.socketmap.listen,
+        socketMode: old.socketmap.socketMode,
+      },
     })
     expect(transition(planned.config, next).needRestart).toEqual(keys)
   })

@@ -43,10 +43,11 @@ afterEach(async () => {
 const PLACES =
   '[policy]\nlisten = ["127.0.0.1:0"]\n[lmtp]\nlisten = ["127.0.0.1:0"]\nhostname = "first.example"\n'
 
-/** Without a word about the milter there is none: its port is taken where tests run side by side. */
+/** Fronts without a word about them are off: their ports are taken where tests run side by side. */
 function configure(text: string = PLACES): void {
-  const milter = text.includes('[milter]') ? '' : '\n[milter]\nlisten = []\n'
-  writeFileSync(join(cwd, 'postern.toml'), text + milter)
+  const silent = ['milter', 'socketmap'].filter(front => !text.includes(`[${front}]`))
+  const off = silent.map(front => `\n[${front}]\nlisten = []\n`)
+  writeFileSync(join(cwd, 'postern.toml'), text + off.join(''))
 }
 
 function start(options: Omit<ServedOptions, 'cwd'> = {}): Served {

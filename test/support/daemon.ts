@@ -100,6 +100,7 @@ listen = ["${formatEndpoint(policy)}"]
 listen = ["${formatEndpoint(lmtp)}"]
 hostname = "postern.example.org"
 ${options.config?.includes('[milter]') ? '' : '[milter]\nlisten = []'}
+${options.config?.includes('[socketmap]') ? '' : '[socketmap]\nlisten = []'}
 [delivery.maildir]
 path = "./mail"
 [trial]

@@ -1,7 +1,7 @@
 /** List domains: the domains whose addresses Postern answers for. */
 import { type Domain, parseDomain } from '../../core/domain.ts'
-import type { ListDomain } from '../../core/list-domain.ts'
 import { FLAVOURS, type Flavour, SETTINGS } from '../../core/list.ts'
+import type { ListDomain } from '../../core/list-domain.ts'
 import { type Parsed, problem } from '../../core/parsed.ts'
 import type { Change, Directory } from '../ports.ts'
 import { inOrder } from './in-order.ts'

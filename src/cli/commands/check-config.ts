@@ -37,6 +37,7 @@ function summaryOf(config: Config): readonly string[] {
     ['policy', listening(config.policy.listen)],
     ['milter', milterInWords(config)],
     ['lmtp', listening(config.lmtp.listen)],
+    ['socketmap', listening(config.socketmap.listen)],
     ['trial', listening(config.trial.enabled ? [config.trial.listen] : [])],
     ['delivery', deliveryInWords(config)],
     ['log', `${config.log.format}, from ${config.log.level} on, addresses ${config.log.addresses}`],
