@@ -92,9 +92,29 @@ export interface SocketmapConfig {
   readonly postmaster: Address | undefined
 }
 
+/** An LMTP server that mail is handed to. */
+export interface RelayConfig {
+  readonly kind: 'relay'
+  readonly to: Endpoint
+  /** Connections at the same time. */
+  readonly maxConnections: number
+  /** Of one transaction. */
+  readonly maxRecipients: number
+  /** How long a connection is kept that is not used. */
+  readonly idleTimeoutMs: number
+  readonly connectTimeoutMs: number
+  /** For the answer to one command, and for the taking of a piece of the message. */
+  readonly replyTimeoutMs: number
+  /** For all of a message: shorter than an MTA waits for its replies. */
+  readonly timeoutMs: number
+  /** Whether the next hop is told by XFORWARD who the client was, where it offers that. */
+  readonly xforward: boolean
+}
+
 /** A way to hand accepted mail on, with what it needs. */
 export type DeliverySettings =
   | { readonly kind: 'maildir'; readonly path: string }
+  | RelayConfig
   | { readonly kind: 'discard' }
 
 export interface DeliveryConfig {

@@ -5,6 +5,7 @@
  */
 import { z } from 'zod'
 import type { Endpoint } from '../app/endpoint.ts'
+import { parseDeliveryName } from '../core/setting.ts'
 import type { DeliveryConfig, DeliverySettings } from './config.ts'
 
 /** Values that the whole schema reads alike. */
@@ -13,14 +14,44 @@ export interface DeliverySchemaParts {
   readonly endpoint: z.ZodType<Endpoint, string>
 }
 
+/** Names that are always there. */
+const ALWAYS_THERE: readonly string[] = ['maildir', 'discard']
+
+/** The kinds of which there may be many. */
+const NAMED_KINDS = ['relay'] as const
+
+function relaySchema({ endpoint }: DeliverySchemaParts) {
+  return z.strictObject({
+    to: endpoint.refine(to => to.kind === 'unix' || to.port > 0, 'expected the port of an LMTP server'),
+    max_connections: z.int().min(1).max(1000).prefault(10),
+    max_recipients: z.int().min(1).max(100_000).prefault(1000),
+    idle_timeout: z.int().min(1).max(3600).prefault(60),
+    connect_timeout: z.int().min(1).max(300).prefault(30),
+    reply_timeout: z.int().min(1).max(3600).prefault(300),
+    timeout: z.int().min(10).max(86_400).prefault(570),
+    xforward: z.boolean().prefault(false),
+  })
+}
+
 /** The schema of `[delivery]`. */
-export function deliverySchema({ path }: DeliverySchemaParts) {
+export function deliverySchema(parts: DeliverySchemaParts) {
   return z
     .strictObject({
       default: z.string().prefault('maildir'),
-      maildir: z.strictObject({ path: path.prefault('./var/mail') }).prefault({}),
+      maildir: z.strictObject({ path: parts.path.prefault('./var/mail') }).prefault({}),
+      relay: z.record(z.string(), relaySchema(parts)).prefault({}),
     })
     .superRefine((delivery, context) => {
+      const taken = new Map<string, string>()
+      for (const kind of NAMED_KINDS) {
+        for (const name of Object.keys(delivery[kind])) {
+          const valid = parseDeliveryName(name)
+          const other = ALWAYS_THERE.includes(name) ? `delivery.${name}` : taken.get(name)
+          const message = valid.ok ? `the name is taken by ${other}` : valid.problem
+          if (valid.ok && other === undefined) taken.set(name, `delivery.${kind}.${name}`)
+          else context.addIssue({ code: 'custom', path: [kind, name], message, input: name })
+        }
+      }
       const names = Object.keys(namedDeliveries(delivery))
       if (names.includes(delivery.default)) return
       const message = `expected the name of a delivery: ${names.join(', ')}`
@@ -31,8 +62,26 @@ export function deliverySchema({ path }: DeliverySchemaParts) {
 
 type DeliveryFile = z.output<ReturnType<typeof deliverySchema>>
 
-function namedDeliveries(file: DeliveryFile): Readonly<Record<string, DeliverySettings>> {
+type RelayFile = DeliveryFile['relay'][string]
+
+function relaySettings(file: RelayFile): DeliverySettings {
   return {
+    kind: 'relay',
+    to: file.to,
+    maxConnections: file.max_connections,
+    maxRecipients: file.max_recipients,
+    idleTimeoutMs: file.idle_timeout * 1000,
+    connectTimeoutMs: file.connect_timeout * 1000,
+    replyTimeoutMs: file.reply_timeout * 1000,
+    timeoutMs: file.timeout * 1000,
+    xforward: file.xforward,
+  }
+}
+
+function namedDeliveries(file: DeliveryFile): Readonly<Record<string, DeliverySettings>> {
+  const relays = Object.entries(file.relay).map(([name, relay]) => [name, relaySettings(relay)] as const)
+  return {
+    ...Object.fromEntries(relays),
     maildir: { kind: 'maildir', ...file.maildir },
     discard: { kind: 'discard' },
   }

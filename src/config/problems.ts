@@ -76,6 +76,7 @@ function oneOf(choices: readonly string[]): string {
 function keysAt(schema: z.core.$ZodType, path: KeyPath): Readonly<Record<string, z.core.$ZodType>> {
   let inner: z.core.$ZodType = schema
   while (inner instanceof z.ZodOptional || inner instanceof z.ZodPrefault) inner = inner.unwrap()
+  if (inner instanceof z.ZodRecord) return path.length === 0 ? {} : keysAt(inner.valueType, path.slice(1))
   if (!(inner instanceof z.ZodObject)) return {}
   const shape: Readonly<Record<string, z.core.$ZodType>> = inner.shape
   const [first, ...rest] = path

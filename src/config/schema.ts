@@ -233,6 +233,12 @@ export function configSchema({ base, hostname }: SchemaContext) {
       for (const [index, each] of file.milter.listen.entries()) claim(['milter', 'listen', index], each)
       for (const [index, each] of file.lmtp.listen.entries()) claim(['lmtp', 'listen', index], each)
       for (const [index, each] of file.socketmap.listen.entries()) claim(['socketmap', 'listen', index], each)
+      for (const [name, { to }] of Object.entries(file.delivery.relay)) {
+        const own = taken.get(formatEndpoint(to))
+        if (own === undefined) continue
+        const message = `${formatEndpoint(to)} is this server's own: it stands in ${own}`
+        context.addIssue({ code: 'custom', path: ['delivery', 'relay', name, 'to'], message, input: to })
+      }
       if (file.milter.engine === 'libmilter' && file.milter.listen.length > 1) {
         const message = 'libmilter has one endpoint in the life of a process'
         context.addIssue({

@@ -15,7 +15,9 @@ import type { Clock, Store } from '../app/ports.ts'
 import type { Config, DeliverySettings } from '../config/config.ts'
 import type { Site } from '../core/facts.ts'
 import { createDiscardDelivery } from '../delivery/discard.ts'
+import { holdElsewhere } from '../delivery/holding.ts'
 import { createMaildirDelivery } from '../delivery/maildir.ts'
+import { createRelayDelivery } from '../delivery/relay.ts'
 import type { LibmilterFront } from '../milter/libmilter/front.ts'
 import type { TrialMta } from '../trial/mta.ts'
 import { Deliveries } from './deliveries.ts'
@@ -62,12 +64,20 @@ export interface Composition {
   readonly deliveries: Pick<Deliveries, 'close'>
 }
 
-function createDelivery(delivery: DeliverySettings, { lmtp }: Config): Delivery {
+/** `held` gives the delivery that keeps posts which wait for a moderator, where this one has no place for them. */
+function createDelivery(
+  delivery: DeliverySettings,
+  { lmtp: { hostname } }: Config,
+  name: string,
+  held: () => Delivery | undefined,
+): Delivery {
   switch (delivery.kind) {
     case 'maildir':
-      return createMaildirDelivery({ root: delivery.path, hostname: lmtp.hostname })
+      return createMaildirDelivery({ root: delivery.path, hostname })
     case 'discard':
       return createDiscardDelivery()
+    case 'relay':
+      return holdElsewhere(createRelayDelivery({ ...delivery, name, hostname }), held)
   }
 }
 
@@ -86,9 +96,9 @@ export async function compose(parts: ComposeParts): Promise<Composition> {
       return settings.config.site
     },
   })
-  const deliveries = new Deliveries(
+  const deliveries: Deliveries = new Deliveries(
     () => settings.config,
-    createDelivery,
+    (delivery, config, name) => createDelivery(delivery, config, name, () => deliveries.named('maildir')),
     (delivery, cause) => log.error('delivery not closed in order', { delivery, cause }),
   )
   return {

@@ -5,6 +5,7 @@
  * Line ends are CR LF, as in the message. Nothing that came from outside can end a line.
  */
 import type { DeliveryRecipient, Envelope } from '../app/message.ts'
+import type { Address } from '../core/address.ts'
 
 const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat']
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
@@ -26,24 +27,34 @@ function hostName(name: string): string {
   return name.slice(0, 255).replace(/[^A-Za-z0-9.:_[\]-]/g, '?') || 'unknown'
 }
 
-function mtaOf(envelope: Envelope): string {
-  if (envelope.mta === undefined) return 'unknown'
-  const { name, address } = envelope.mta
+function mtaOf(mta: Envelope['mta']): string {
+  if (mta === undefined) return 'unknown'
+  const { name, address } = mta
   return `${hostName(name)} (${address === undefined ? 'unix socket' : `[${hostName(address)}]`})`
 }
 
+/**
+ * The Received field by `hostname`, with its line end. It names the recipient where there is only one: who the others
+ * are is none of a recipient's business (RFC 5321 §7.2).
+ */
+export function receivedField(
+  { id, receivedAt, smtputf8, mta }: Envelope,
+  recipient: Address | undefined,
+  hostname: string,
+): string {
+  const by = `\tby ${hostname} (Postern) with ${smtputf8 ? 'UTF8LMTP' : 'LMTP'} id ${id}`
+  const at = dateTime(receivedAt)
+  const rest = recipient === undefined ? [`${by};`, `\t${at}`] : [by, `\tfor <${recipient.text}>; ${at}`]
+  return [`Received: from ${mtaOf(mta)}`, ...rest, ''].join('\r\n')
+}
+
 /** The fields for one recipient's copy, by `hostname`. */
-export function traceFields(envelope: Envelope, recipient: DeliveryRecipient, hostname: string): string {
-  const { sender, id, receivedAt, smtputf8 } = envelope
+export function traceFields(envelope: Envelope, { recipient }: DeliveryRecipient, hostname: string): string {
   // A sender that is an address cannot hold any of these; one that is malformed may.
-  const returnPath = sender.text.replace(/[\x00-\x1f\x7f<>\ufffd]/g, '?')
-  const to = recipient.recipient.text
+  const returnPath = envelope.sender.text.replace(/[\x00-\x1f\x7f<>\ufffd]/g, '?')
   return [
     `Return-Path: <${returnPath}>`,
-    `Delivered-To: ${to}`,
-    `Received: from ${mtaOf(envelope)}`,
-    `\tby ${hostname} (Postern) with ${smtputf8 ? 'UTF8LMTP' : 'LMTP'} id ${id}`,
-    `\tfor <${to}>; ${dateTime(receivedAt)}`,
-    '',
+    `Delivered-To: ${recipient.text}`,
+    receivedField(envelope, recipient, hostname),
   ].join('\r\n')
 }

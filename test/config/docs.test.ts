@@ -14,6 +14,8 @@ interface Key {
 interface JsonSchema {
   readonly type?: string
   readonly properties?: Readonly<Record<string, JsonSchema>>
+  /** The tables of a table whose names the operator chooses. */
+  readonly additionalProperties?: JsonSchema | false
   readonly default?: unknown
   readonly minimum?: number
   readonly maximum?: number
@@ -26,7 +28,9 @@ function typeOf({ type, minimum, maximum }: JsonSchema): string {
 }
 
 function keysOf(schema: JsonSchema, path: readonly string[] = []): [string, Key][] {
-  return Object.entries(schema.properties ?? {}).flatMap(([name, inner]) => {
+  const { properties = {}, additionalProperties } = schema
+  const named = typeof additionalProperties === 'object' ? { NAME: additionalProperties } : {}
+  return Object.entries({ ...properties, ...named }).flatMap(([name, inner]) => {
     const here = [...path, name]
     if (inner.type === 'object') return keysOf(inner, here)
     return [[here.join('.'), { type: typeOf(inner), default: inner.default, choices: inner.enum ?? [] }]]

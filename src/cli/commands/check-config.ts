@@ -24,6 +24,8 @@ function deliveryInWords({ delivery }: Config): string {
   switch (settings?.kind) {
     case 'maildir':
       return `maildirs in ${settings.path}`
+    case 'relay':
+      return `${delivery.default}, by LMTP to ${formatEndpoint(settings.to)}`
     case 'discard':
     case undefined:
       return delivery.default
