@@ -24,7 +24,7 @@ export interface RedisConnectionOptions {
 }
 
 /** A command's name in capitals (ioredis reshapes the replies to others), and its arguments. */
-export type Command = readonly [name: string, ...args: (string | number)[]]
+export type Command = readonly [name: string, ...args: (string | number | Buffer)[]]
 
 /** Commands whose keys all carry one hash tag. */
 export interface CommandGroup {
@@ -137,7 +137,11 @@ export class RedisConnection {
   }
 
   /** Runs a script, atomically. Its keys share a hash tag. @throws StoreUnavailable, StoredDataError */
-  async run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+  async run(
+    script: Script,
+    keys: readonly string[],
+    args: readonly (string | number | Buffer)[],
+  ): Promise<unknown> {
     const rest = [keys.length, ...keys, ...args]
     let [[error, reply] = [null, undefined]] = await this.#send([['EVALSHA', script.sha, ...rest]])
     // A server that was restarted, or whose scripts were flushed.
