@@ -18,6 +18,7 @@ test.each([
   '> U NOSUCH',
   '> N',
   '> B 65535',
+  '> B 1000 "\\x0d\\n"',
   '> B "Hello\\x0d\\n"',
   '> E',
   '> E "x\\\\"',

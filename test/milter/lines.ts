@@ -7,7 +7,7 @@ import { command, frame, readResponse, responseFrame } from './mta-wire.ts'
 /** The port of clients whose line names none. */
 export const PORT = 39_788
 
-/** A body of this many bytes x and more is written by its size. */
+/** So many bytes x and more at the beginning of a body are written by their number. */
 const LONG = 16
 
 const X = 0x78
@@ -66,6 +66,19 @@ function connectFrame([host = Buffer.alloc(0), family = 'U', address, port]: rea
   )
 }
 
+/** `1000`, `"Hello"`, or `1000 "Hello"`: bytes x by their number, and what comes after them. */
+function bodyIn(text: string): Buffer {
+  const [, count = '', more = ''] = /^(\d*) ?(?:"(.*)")?$/.exec(text) ?? []
+  return Buffer.concat([Buffer.alloc(Number(count), X), bytesIn(more)])
+}
+
+function spelledBody(data: Buffer): string {
+  const other = data.findIndex(byte => byte !== X)
+  const count = other === -1 ? data.length : other
+  if (count < LONG) return `"${readable(data)}"`
+  return count === data.length ? String(count) : `${count} "${readable(data.subarray(count))}"`
+}
+
 /** The bytes of a line that an MTA says, `> …` or `? …`. */
 export function bytesOf(line: string): Buffer {
   if (line.startsWith('? ')) return Buffer.from(line.slice(2).replaceAll(' ', ''), 'hex')
@@ -87,10 +100,7 @@ export function bytesOf(line: string): Buffer {
       return connectFrame(strings.map((string, at) => (at === 0 || at === 2 ? string : String(string))))
     case 'B':
     case 'E':
-      return frame(
-        code,
-        rest.startsWith('"') ? bytesIn(rest.slice(1, -1)) : Buffer.alloc(Number(rest || 0), X),
-      )
+      return frame(code, bodyIn(rest))
     case 'T':
     case 'N':
     case 'A':
@@ -121,9 +131,7 @@ function spelled(code: string, data: Buffer): string {
     }
     case 'B':
     case 'E':
-      return data.length >= LONG && data.every(byte => byte === X)
-        ? `> ${code} ${data.length}`
-        : `> ${code} "${readable(data)}"`
+      return `> ${code} ${spelledBody(data)}`
     default:
       return `> ${code} ${nulParts(data)}`
   }

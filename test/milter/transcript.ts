@@ -5,7 +5,7 @@
  *     hold: quarantine           and other settings of the front
  *     # a comment
  *     > M <a@b.example> | SIZE=1 a command by its letter, its strings parted by ` | `; \n, \\ and \xNN are bytes
- *     > B 1000                   a body of so many bytes x; `> B "Hello\\x0d\n"` is one as it is
+ *     > B 1000                   a body of so many bytes x; `> B 1000 "a"` and then an a; `> B "a"`
  *     ? 00000001                 bytes in hex, as they are
  *     < c                        answered
  *     ! what the log says        the milter closed the connection; `! closed` without a word
