@@ -12,6 +12,7 @@ import { Positions } from './positions.ts'
 import { type ConfigProblem, schemaProblems, sentenceFor } from './problems.ts'
 import { type RedisResolution, resolveRedis } from './redis.ts'
 import { type ConfigFile, configSchema, usableHostname } from './schema.ts'
+import { senderSettings } from './sender-schema.ts'
 import { findWarnings } from './warnings.ts'
 
 /** Where to look. */
@@ -102,6 +103,9 @@ function assemble(file: ConfigFile, store: StoreConfig, path: string | undefined
       maxRecipients: site.max_recipients,
       refuseMtasAt: site.refuse_mtas_at,
       probeLocalParts: site.probe_local_parts,
+      maxHops: site.max_hops,
+      lateRefusal: site.late_refusal,
+      senders: senderSettings(file.senders),
     },
     store,
     policy: {

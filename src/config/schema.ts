@@ -14,6 +14,7 @@ import { LOG_LEVELS, MILTER_ENGINES, STORE_FAILURE_MODES } from './config.ts'
 import { deliverySchema } from './delivery-schema.ts'
 import { formatKey } from './problems.ts'
 import { parseRedisUrl } from './redis-url.ts'
+import { sendersSchema } from './sender-schema.ts'
 
 /** What the meaning of some values depends on. */
 export interface SchemaContext {
@@ -141,8 +142,11 @@ export function configSchema({ base, hostname }: SchemaContext) {
             .array(probeLocalPart)
             .max(100)
             .prefault([...INITIAL_SITE.probeLocalParts]),
+          max_hops: z.int().min(0).max(1000).prefault(INITIAL_SITE.maxHops),
+          late_refusal: z.enum(['hold', 'discard']).prefault(INITIAL_SITE.lateRefusal),
         })
         .prefault({}),
+      senders: sendersSchema(),
       store: z.strictObject({ path: path.prefault('./var/store') }).prefault({}),
       redis: redisSchema(base).optional(),
       policy: z

@@ -2,7 +2,8 @@
  * The decision: the rules of the transaction's phase, in order, first match wins. Explaining is the same code with
  * a trace kept.
  */
-import type { Facts, Site } from './facts.ts'
+import { afterAcceptance } from './after-acceptance.ts'
+import { type Facts, type Site, senderForms } from './facts.ts'
 import { type Parsed, parsed } from './parsed.ts'
 import { replyFor } from './reason.ts'
 import {
@@ -13,12 +14,15 @@ import {
   MAIL_RULES,
   RCPT_RULES,
 } from './rules/index.ts'
+import { looksAtParts } from './rules/parts-permitted.ts'
 import type { Case, RecipientCase, Rule } from './rules/rule.ts'
+import { formsOf, NO_FORMS } from './sender-forms.ts'
 import { type Position, positionOf } from './standing.ts'
 import { type Target, targetOf } from './target.ts'
 import type { EndOfMessageTransaction, RcptTransaction, Transaction } from './transaction.ts'
 import type { Verdict } from './verdict.ts'
-import { whoKeysOf } from './who.ts'
+
+type AnyRecipientCase = RecipientCase<RcptTransaction | EndOfMessageTransaction>
 
 /** One rule as it was tried: its name, what it looked at, and whether it settled the case. */
 export interface TraceStep {
@@ -50,18 +54,21 @@ function authorPosition(
   tx: EndOfMessageTransaction,
   target: Target & { kind: 'posting' },
   facts: Facts,
+  site: Site,
 ): Parsed<Position> {
   const { list, settings } = target
-  const position = (keys: Parameters<typeof positionOf>[0]): Parsed<Position> =>
-    positionOf(keys, list, settings, facts.siteBans)
-  const sender = tx.sender.kind === 'address' ? [tx.sender] : []
-  if (settings.identity === 'envelope' || tx.settledAtRcpt) return position(sender.flatMap(whoKeysOf))
-  const identities =
-    settings.identity === 'author' ? (tx.authorship?.from ?? []) : [...sender, ...(tx.authorship?.all ?? [])]
-  if (identities.length === 0) return position([])
+  const position = (forms: Parameters<typeof positionOf>[0]): Parsed<Position> =>
+    positionOf(forms, list, settings, facts.siteBans)
+  const sender = senderForms(tx.sender, site)
+  if (settings.identity === 'envelope' || tx.settledAtRcpt) return position(sender)
+  const authors = (settings.identity === 'author' ? tx.authorship?.from : tx.authorship?.all) ?? []
+  const authorForms = authors.map(author => formsOf(author, site.senders, 'author'))
+  const envelope = settings.identity === 'author' || sender === NO_FORMS ? [] : [sender]
+  const identities = [...envelope, ...authorForms]
+  if (identities.length === 0) return position(NO_FORMS)
   let chosen: Position | undefined
   for (const identity of identities) {
-    const found = position(whoKeysOf(identity))
+    const found = position(identity)
     if (!found.ok || found.value.standing === 'banned') return found
     // Several authors: all of them must be permitted. Any identity: the first that the list knows.
     const better =
@@ -81,20 +88,11 @@ function recipientCase<T extends RcptTransaction | EndOfMessageTransaction>(
 ): RecipientCase<T> {
   const target = targetOf(tx.recipient, facts)
   if (target.kind !== 'posting') return { tx, facts, site, target, position: undefined }
-  const keys = tx.sender.kind === 'address' ? whoKeysOf(tx.sender) : []
   const position =
     tx.phase === 'RCPT'
-      ? positionOf(keys, target.list, target.settings, facts.siteBans)
-      : authorPosition(tx, target, facts)
+      ? positionOf(senderForms(tx.sender, site), target.list, target.settings, facts.siteBans)
+      : authorPosition(tx, target, facts, site)
   return { tx, facts, site, target, position }
-}
-
-/** Says with what is taken where it goes. A domain that cannot be understood has no target with settings. */
-function withDelivery(verdict: Verdict, { target, facts }: Pick<RecipientCase, 'target' | 'facts'>): Verdict {
-  if (!('settings' in target) || verdict.list === undefined) return verdict
-  const ofDomain = facts.domain?.ok === true ? facts.domain.value.delivery : undefined
-  const delivery = target.settings.delivery ?? ofDomain
-  return delivery === undefined ? verdict : { ...verdict, delivery }
 }
 
 /** A list in shadow mode takes every post and notes what would have been done. */
@@ -116,6 +114,25 @@ function inShadow(verdict: Verdict, target: Target): Verdict {
 }
 
 /**
+ * Says with what is taken where it goes, and what has to be looked at before it is there. A domain that cannot be
+ * understood has no target with settings.
+ */
+function withList(verdict: Verdict, { target, facts }: AnyRecipientCase): Verdict {
+  if (!('settings' in target) || verdict.list === undefined) return verdict
+  const { settings } = target
+  const ofDomain = facts.domain?.ok === true ? facts.domain.value.delivery : undefined
+  const delivery = settings.delivery ?? ofDomain
+  const parts = target.kind === 'posting' && looksAtParts(settings)
+  if (delivery === undefined && !parts) return verdict
+  return { ...verdict, ...(delivery !== undefined && { delivery }), ...(parts && { looksAtParts: true }) }
+}
+
+/** What the rules say, as far as the list is to act on it and the message can still be refused. */
+function settled(verdict: Verdict, c: AnyRecipientCase): Verdict {
+  return withList(afterAcceptance(inShadow(verdict, c.target), c.tx, c.target, c), c)
+}
+
+/**
  * Judges a transaction by the facts that `factsNeeded` asked for. With a `trace`, every rule that was tried is
  * added to it, in order.
  */
@@ -129,13 +146,13 @@ export function decide(tx: Transaction, facts: Facts, site: Site, trace?: TraceS
       return apply(MAIL_RULES, { tx, facts, site }, trace)
     case 'RCPT': {
       const c = recipientCase(tx, facts, site)
-      return withDelivery(inShadow(apply(RCPT_RULES, c, trace), c.target), c)
+      return settled(apply(RCPT_RULES, c, trace), c)
     }
     case 'DATA':
       return apply(DATA_RULES, { tx, facts, site }, trace)
     case 'END-OF-MESSAGE': {
       const c = recipientCase(tx, facts, site)
-      return withDelivery(inShadow(apply(END_OF_MESSAGE_RULES, c, trace), c.target), c)
+      return settled(apply(END_OF_MESSAGE_RULES, c, trace), c)
     }
   }
 }

@@ -11,8 +11,10 @@ import { type MtaKey, mtaKeysOfAddress, mtaKeysOfHost } from './mta.ts'
 import type { Parsed } from './parsed.ts'
 import type { Person } from './person.ts'
 import { candidatesOf } from './recipient.ts'
+import { INITIAL_SENDERS, type SenderSettings } from './sender-forms/settings.ts'
+import { formsOf, NO_FORMS, type SenderForms } from './sender-forms.ts'
 import type { Client, ListAddress, Transaction } from './transaction.ts'
-import { type Who, whoKeysOf } from './who.ts'
+import type { Who } from './who.ts'
 
 /** A site's settings that decisions depend on; they come from the configuration. */
 export interface Site {
@@ -22,6 +24,12 @@ export interface Site {
   readonly refuseMtasAt: 'CONNECT' | 'EHLO'
   /** Local parts of address verification probes, lower case; a probe's may go on with letters and digits. */
   readonly probeLocalParts: readonly string[]
+  /** What is known of senders' addresses. */
+  readonly senders: SenderSettings
+  /** Received: fields that a message may have; 0 is no limit. */
+  readonly maxHops: number
+  /** What becomes of mail to no list when a refusal would be a bounce. */
+  readonly lateRefusal: 'hold' | 'discard'
 }
 
 /** A site that was given no settings. `double-bounce` is Postfix's `address_verify_sender`. */
@@ -29,6 +37,9 @@ export const INITIAL_SITE: Site = {
   maxRecipients: 1000,
   refuseMtasAt: 'EHLO',
   probeLocalParts: ['double-bounce'],
+  senders: INITIAL_SENDERS,
+  maxHops: 50,
+  lateRefusal: 'hold',
 }
 
 /** What to look up. An absent or empty part needs no look-up. */
@@ -37,14 +48,17 @@ export interface FactsQuery {
   readonly provenMtas: readonly MtaKey[]
   /** Keys that it only claims by HELO. */
   readonly claimedMtas: readonly MtaKey[]
-  /** Keys of the envelope sender, the most specific first. */
+  /** Keys of the envelope sender, in all forms of the address. */
   readonly sender: readonly Who[]
   /** Keys of the message's authors, for lists that go by them; may repeat the sender's. */
   readonly authors: readonly Who[]
   readonly domain: Domain | undefined
   /** Lists that the recipient may belong to. */
   readonly lists: readonly ListAddress[]
+  /** Whether to find out if the sender was admitted to the lists before. */
+  readonly admissions?: boolean
   /** Whose posts to count, and the message that may be among them already. */
+  readonly poster?: Who | undefined
   readonly message: string | undefined
 }
 
@@ -59,6 +73,8 @@ export interface ListFacts {
   readonly bans: ReadonlySet<Who>
   /** Posts that the sender has made in the current period, and whether the message asked about is one of them. */
   readonly posts: { readonly made: number; readonly counted: boolean }
+  /** Whether the sender was let in to the list not long ago; absent if that was not asked. */
+  readonly admitted?: boolean
 }
 
 /** What the store found. */
@@ -94,8 +110,9 @@ function provenKeys(client: Client): readonly MtaKey[] {
   return [...mtaKeysOfAddress(client.ip), ...mtaKeysOfHost(client.name)]
 }
 
-function senderKeys(sender: ReversePath): readonly Who[] {
-  return sender.kind === 'address' ? whoKeysOf(sender) : []
+/** The forms of an envelope sender; none for what is no address. */
+export function senderForms(sender: ReversePath, site: Site): SenderForms {
+  return sender.kind === 'address' ? formsOf(sender, site.senders, 'envelope') : NO_FORMS
 }
 
 function listsOf(recipient: Address): readonly ListAddress[] {
@@ -103,34 +120,47 @@ function listsOf(recipient: Address): readonly ListAddress[] {
 }
 
 /** What the law needs to know to judge the transaction. */
-export function factsNeeded(tx: Transaction): FactsQuery {
+export function factsNeeded(tx: Transaction, site: Site): FactsQuery {
   const client = { provenMtas: provenKeys(tx.client), claimedMtas: mtaKeysOfHost(tx.client.helo) }
-  const nothing = { sender: [], authors: [], domain: undefined, lists: [], message: undefined }
+  const nothing = {
+    sender: [],
+    authors: [],
+    domain: undefined,
+    lists: [],
+    message: undefined,
+  }
   switch (tx.phase) {
     case 'CONNECT':
     case 'EHLO':
       return { ...nothing, ...client }
     case 'MAIL':
-      return { ...nothing, ...client, sender: senderKeys(tx.sender) }
-    case 'RCPT':
+      return { ...nothing, ...client, sender: senderForms(tx.sender, site).keys }
+    case 'RCPT': {
+      const { keys, poster } = senderForms(tx.sender, site)
       return {
         ...client,
-        sender: senderKeys(tx.sender),
+        sender: keys,
         authors: [],
         domain: tx.recipient.domain,
         lists: listsOf(tx.recipient),
+        admissions: tx.afterAcceptance === true,
+        poster,
         message: tx.message,
       }
+    }
     case 'DATA':
       return { ...nothing, provenMtas: [], claimedMtas: [] }
     case 'END-OF-MESSAGE':
       return {
         provenMtas: [],
         claimedMtas: [],
-        sender: senderKeys(tx.sender),
-        authors: (tx.authorship?.all ?? []).slice(0, MAX_AUTHORS).flatMap(author => whoKeysOf(author)),
+        sender: senderForms(tx.sender, site).keys,
+        authors: (tx.authorship?.all ?? [])
+          .slice(0, MAX_AUTHORS)
+          .flatMap(author => formsOf(author, site.senders, 'author').keys),
         domain: tx.recipient.domain,
         lists: listsOf(tx.recipient),
+        admissions: tx.afterAcceptance,
         message: undefined,
       }
   }

@@ -5,8 +5,9 @@
  * Stored, a domain's settings are one text: the flavour's word, then `name=value` for each of the others that is not
  * what it is at first: `mailman`, `mailman delivery=archive`.
  */
-import { deliveryName, FLAVOURS, type Flavour, oneOf, type Setting, type SettingTexts } from './list.ts'
+import { FLAVOURS, type Flavour, type SettingTexts } from './list.ts'
 import { type Parsed, parsed, problem } from './parsed.ts'
+import { deliveryName, oneOf, type Setting } from './setting.ts'
 
 /** A list domain's settings. */
 export interface ListDomain {

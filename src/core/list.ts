@@ -2,8 +2,23 @@
  * A mailing list's settings, and the one table that says how each is called, read, written and explained. The
  * store, the command line, the import document and the docs all go by this table.
  */
+import type { AddressKey } from './address.ts'
+import { CONTENT_ACTIONS, type ContentAction } from './content.ts'
+import type { HeaderRule } from './header-rules.ts'
 import { type Parsed, parsed, problem } from './parsed.ts'
-import { replyText } from './reply.ts'
+import type { PartPattern } from './part-patterns.ts'
+import {
+  addresses,
+  deliveryName,
+  headerRules,
+  limit,
+  oneOf,
+  ownWords,
+  partPatterns,
+  type Rate,
+  rate,
+  type Setting,
+} from './setting.ts'
 
 /** What happens to a post. `defer` is Mailman's: no answer of its own, later checks go on; posting is permitted. */
 export const ACTIONS = ['accept', 'hold', 'reject', 'discard', 'defer'] as const
@@ -12,12 +27,6 @@ export type Action = (typeof ACTIONS)[number]
 /** How service addresses are spelled: by Mailman's, mlmmj's or Sympa's rules. */
 export const FLAVOURS = ['mailman', 'mlmmj', 'sympa'] as const
 export type Flavour = (typeof FLAVOURS)[number]
-
-/** At most `posts` in `seconds`, for each sender. */
-export interface Rate {
-  readonly posts: number
-  readonly seconds: number
-}
 
 /** A list's settings. Sizes are in octets; 0 is no limit. */
 export interface ListSettings {
@@ -29,9 +38,25 @@ export interface ListSettings {
   readonly nonmember_action: Action
   readonly identity: 'envelope' | 'author' | 'any'
   readonly late_refusal: 'hold' | 'discard'
+  readonly honour_admission: 'yes' | 'no'
+  readonly emergency: 'on' | 'off'
+  readonly first_post: 'accept' | 'hold'
   readonly max_size: number
   readonly max_recipients: number
+  readonly max_lists: number
+  readonly max_destinations: number
+  readonly destinations_action: ContentAction
   readonly rate: Rate | undefined
+  readonly loops: ContentAction
+  readonly automatic_replies: ContentAction
+  readonly bulk_mail: ContentAction
+  readonly unclear_author: ContentAction
+  readonly unnamed: ContentAction
+  readonly acceptable_names: readonly AddressKey[]
+  readonly header_rules: readonly HeaderRule[]
+  readonly refused_parts: readonly PartPattern[]
+  readonly accepted_parts: readonly PartPattern[]
+  readonly parts_action: ContentAction
   readonly reply_text: string | undefined
   readonly reply_url: string | undefined
   readonly delivery: string | undefined
@@ -41,97 +66,7 @@ export interface ListSettings {
 /** The name of a setting, the same in Redis, in the import document and at the command line. */
 export type SettingName = keyof ListSettings
 
-/** How one setting is read, written and explained. */
-export interface Setting<T> {
-  readonly initial: T
-  readonly parse: (text: string) => Parsed<T>
-  readonly format: (value: T) => string
-  /** The values it takes, for messages and docs. */
-  readonly values: string
-  readonly help: string
-}
-
 type SettingsTable = { readonly [N in SettingName]: Setting<ListSettings[N]> }
-
-/** A setting that is one of a few words. */
-export function oneOf<const T extends string>(choices: readonly T[], initial: T, help: string): Setting<T> {
-  return {
-    initial,
-    parse: text => {
-      const found = choices.find(choice => choice === text)
-      return found === undefined ? problem(`expected one of ${choices.join(', ')}`) : parsed(found)
-    },
-    format: value => value,
-    values: choices.join(' | '),
-    help,
-  }
-}
-
-function limit(help: string): Setting<number> {
-  return {
-    initial: 0,
-    parse: text =>
-      /^\d{1,12}$/.test(text) ? parsed(Number(text)) : problem('expected a whole number, 0 for no limit'),
-    format: String,
-    values: 'a whole number; 0 is no limit',
-    help,
-  }
-}
-
-const PERIODS = { s: 1, m: 60, h: 3600, d: 86400 } as const
-
-function parseRate(text: string): Parsed<Rate | undefined> {
-  if (text === '') return parsed(undefined)
-  const match = /^(\d{1,6})\/(\d{1,4})([smhd])$/.exec(text)
-  const posts = Number(match?.[1])
-  const seconds = Number(match?.[2]) * (PERIODS[match?.[3] as keyof typeof PERIODS] ?? 0)
-  return match !== null && posts > 0 && seconds > 0
-    ? parsed({ posts, seconds })
-    : problem('expected posts per period, like 10/1h, 100/1d, or nothing')
-}
-
-function formatRate(rate: Rate | undefined): string {
-  if (rate === undefined) return ''
-  const unit =
-    (['d', 'h', 'm', 's'] as const).find(candidate => rate.seconds % PERIODS[candidate] === 0) ?? 's'
-  return `${rate.posts}/${rate.seconds / PERIODS[unit]}${unit}`
-}
-
-function ownWords(
-  check: (text: string) => string | undefined,
-  values: string,
-  help: string,
-): Setting<string | undefined> {
-  return {
-    initial: undefined,
-    parse: text => {
-      if (text === '') return parsed(undefined)
-      const wrong = text === replyText(text) ? check(text) : 'expected printable ASCII in one line'
-      return wrong === undefined ? parsed(text) : problem(wrong)
-    },
-    format: value => value ?? '',
-    values,
-    help,
-  }
-}
-
-/** The name of a delivery, as the configuration has it. */
-export function parseDeliveryName(text: string): Parsed<string> {
-  return /^[a-z0-9][a-z0-9_-]{0,62}$/.test(text)
-    ? parsed(text)
-    : problem('expected the name of a delivery: small letters, digits, - and _')
-}
-
-/** A setting that is the name of a delivery, or none. */
-export function deliveryName(values: string, help: string): Setting<string | undefined> {
-  return {
-    initial: undefined,
-    parse: text => (text === '' ? parsed(undefined) : parseDeliveryName(text)),
-    format: value => value ?? '',
-    values,
-    help,
-  }
-}
 
 /** Every setting, in the order in which they are shown. */
 export const SETTINGS: SettingsTable = {
@@ -155,15 +90,45 @@ export const SETTINGS: SettingsTable = {
     'hold',
     'what becomes of a post that can only be refused after the MTA has taken it, when a refusal would be a bounce',
   ),
+  honour_admission: oneOf(
+    ['yes', 'no'],
+    'yes',
+    'whether a post that was let in stays so if the permission goes while the mail waits in a queue',
+  ),
+  emergency: oneOf(['on', 'off'], 'off', "on holds everybody's posts"),
+  first_post: oneOf(
+    ['accept', 'hold'],
+    'accept',
+    "hold keeps a member's posts for a moderator until one was let through",
+  ),
   max_size: limit('largest message, in bytes'),
   max_recipients: limit('most recipients of one message that goes to this list'),
-  rate: {
-    initial: undefined,
-    parse: parseRate,
-    format: formatRate,
-    values: 'posts per period, like 10/1h; empty is no limit',
-    help: 'how often one sender may post',
-  },
+  max_lists: limit('most lists that one message may go to at once'),
+  max_destinations: limit('most addresses in To: and Cc:'),
+  destinations_action: oneOf(CONTENT_ACTIONS, 'hold', 'what happens to a post with more'),
+  rate: rate('how often one sender may post'),
+  loops: oneOf(CONTENT_ACTIONS, 'reject', 'what happens to mail that the list has sent itself'),
+  automatic_replies: oneOf(
+    CONTENT_ACTIONS,
+    'reject',
+    'what happens to replies of machines, as of absent people',
+  ),
+  bulk_mail: oneOf(CONTENT_ACTIONS, 'accept', 'what happens to mail with Precedence: bulk, list or junk'),
+  unclear_author: oneOf(
+    CONTENT_ACTIONS,
+    'accept',
+    'what happens to a post without an author or with several',
+  ),
+  unnamed: oneOf(
+    CONTENT_ACTIONS,
+    'accept',
+    'what happens to a post that does not name the list in To: or Cc:',
+  ),
+  acceptable_names: addresses("addresses that count as the list's in To: and Cc:"),
+  header_rules: headerRules('what happens to posts by their header'),
+  refused_parts: partPatterns('parts that a post may not have'),
+  accepted_parts: partPatterns('the only parts that a post may have; empty is any'),
+  parts_action: oneOf(CONTENT_ACTIONS, 'reject', 'what happens to a post with other parts'),
   reply_text: ownWords(
     text => (text.length > 300 ? 'expected at most 300 characters' : undefined),
     'one line of ASCII; empty is the standard text',

@@ -1,7 +1,12 @@
 /**
  * What a person (or a whole domain) is to a list: roles, and an action of its own that goes before the list's. As
- * text, in Redis and in the import document: `member`, `owner member`, `nonmember action=hold`.
+ * text, in Redis and in the import document: `member`, `owner member`, `nonmember action=hold`, `member seen`,
+ * `member linked=ann@example.org`.
+ *
+ * A linked record is another address of somebody who is on the list. It has a copy of that person's roles and action, so
+ * that a decision need not look up anybody else; administration keeps the copy like the original.
  */
+import { type AddressKey, mailboxOf, parseAddress } from './address.ts'
 import { ACTIONS, type Action } from './list.ts'
 import { type Parsed, parsed, problem } from './parsed.ts'
 
@@ -13,7 +18,14 @@ export type Role = (typeof ROLES)[number]
 export interface Person {
   readonly roles: readonly Role[]
   readonly action?: Action
+  /** A moderator has let through a post of theirs. */
+  readonly seen?: true
+  /** The person whose other address this is. */
+  readonly linked?: AddressKey
 }
+
+/** Comes before the address that a record is linked to, which is its last word and may hold spaces. */
+const LINKED = ' linked='
 
 /** Makes a person of roles in any order, repeated or not. No role is no person. */
 export function makePerson(roles: readonly Role[], action?: Action): Parsed<Person> {
@@ -26,17 +38,35 @@ export function makePerson(roles: readonly Role[], action?: Action): Parsed<Pers
 export function parsePerson(text: string): Parsed<Person> {
   const roles: Role[] = []
   let action: Action | undefined
-  for (const word of text.split(' ').filter(word => word !== '')) {
+  let seen = false
+  const [own, ...rest] = text.split(LINKED)
+  const linked = rest.length === 0 ? undefined : parseAddress(rest.join(LINKED))
+  if (linked?.ok === false) return problem(`linked=: ${linked.problem}`)
+  for (const word of (own ?? '').split(' ').filter(word => word !== '')) {
     const role = ROLES.find(candidate => candidate === word)
-    const own = ACTIONS.find(candidate => `action=${candidate}` === word)
+    const said = ACTIONS.find(candidate => `action=${candidate}` === word)
     if (role !== undefined) roles.push(role)
-    else if (own !== undefined) action = own
-    else return problem(`expected roles and at most one action=…, not ${JSON.stringify(word)}`)
+    else if (said !== undefined) action = said
+    else if (word === 'seen') seen = true
+    else
+      return problem(`expected roles, and at most action=…, seen and linked=…, not ${JSON.stringify(word)}`)
   }
-  return makePerson(roles, action)
+  const person = makePerson(roles, action)
+  if (!person.ok) return person
+  return parsed({
+    ...person.value,
+    ...(seen && { seen }),
+    ...(linked !== undefined && { linked: linked.value.key }),
+  })
 }
 
 /** Writes a person's text; `parsePerson` gives the same person back. */
 export function formatPerson(person: Person): string {
-  return [...person.roles, ...(person.action === undefined ? [] : [`action=${person.action}`])].join(' ')
+  const { roles, action, seen, linked } = person
+  const words = [
+    ...roles,
+    ...(action === undefined ? [] : [`action=${action}`]),
+    ...(seen === true ? ['seen'] : []),
+  ]
+  return `${words.join(' ')}${linked === undefined ? '' : `${LINKED}${mailboxOf(linked)}`}`
 }

@@ -70,6 +70,61 @@ const WORDINGS = {
     enhanced: '5.3.4',
     text: 'The message is larger than the {detail} bytes that {list} takes',
   },
+  'header-too-large': {
+    code: 554,
+    enhanced: '5.6.0',
+    text: 'The header of the message is larger than is looked at here',
+  },
+  'too-many-hops': {
+    code: 554,
+    enhanced: '5.4.6',
+    text: 'The message has passed too many hosts; it seems to go round in circles',
+  },
+  'mail-loop': { code: 554, enhanced: '5.4.6', text: 'The message has been through {list} already' },
+  'automatic-reply': { code: 550, enhanced: '5.7.2', text: 'Automatic replies may not be posted to {list}' },
+  'bulk-mail': { code: 550, enhanced: '5.7.2', text: 'Bulk mail may not be posted to {list}' },
+  'list-not-named': {
+    code: 550,
+    enhanced: '5.7.2',
+    text: 'A post must name {list} in To: or Cc:',
+  },
+  'too-many-destinations': {
+    code: 550,
+    enhanced: '5.5.3',
+    text: 'A message to {list} may not have more than {detail} addresses in To: and Cc:',
+  },
+  'too-many-lists': {
+    code: 550,
+    enhanced: '5.5.3',
+    text: 'A message to {list} may not go to more than {detail} lists at once',
+  },
+  'author-unclear': { code: 550, enhanced: '5.7.2', text: 'A post to {list} must name one author in From:' },
+  'header-rule': {
+    code: 550,
+    enhanced: '5.7.2',
+    text: 'The list {list} does not take messages like this one',
+  },
+  'part-not-permitted': {
+    code: 554,
+    enhanced: '5.6.1',
+    text: 'The list {list} does not take this kind of content: {detail}',
+  },
+  'too-many-parts': {
+    code: 554,
+    enhanced: '5.6.0',
+    text: 'The message has more parts than are looked at here',
+  },
+  'list-in-emergency': {
+    code: 250,
+    enhanced: '2.1.5',
+    text: 'Ok, your post to {list} will wait for a moderator',
+  },
+  'first-post': {
+    code: 250,
+    enhanced: '2.1.5',
+    text: 'Ok, your post to {list} will wait for a moderator',
+  },
+  'admitted-before': { code: 250, enhanced: '2.1.5', text: 'Ok' },
   'late-refusal-held': {
     code: 250,
     enhanced: '2.1.5',

@@ -40,8 +40,11 @@ export interface SenderForms {
   /** The keys whose records give a standing; the first that has one counts. */
   readonly standing: readonly Who[]
   /** Under which name posts are counted: the same for every detail, tag and name of one mailbox. */
-  readonly poster: Who
+  readonly poster: Who | undefined
 }
+
+/** The forms of nobody. */
+export const NO_FORMS: SenderForms = Object.freeze({ forms: [], keys: [], standing: [], poster: undefined })
 
 /** How far wrappings in wrappings are followed. */
 const MAX_UNWRAPPED = 4

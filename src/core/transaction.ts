@@ -3,6 +3,7 @@
  * that are known there and no others. Phase names are Postfix's `protocol_state` words.
  */
 import type { Address, AddressKey, ReversePath } from './address.ts'
+import type { MessageContent } from './content.ts'
 import type { IpAddress } from './network.ts'
 
 /** The phases, in their order. */
@@ -54,6 +55,8 @@ export interface RcptTransaction extends Situation {
    * where posts are not counted: in the sink, whose mail the MTA has taken already.
    */
   readonly message?: string
+  /** Whether an MTA has taken responsibility already, so that a refusal would become a bounce. */
+  readonly afterAcceptance?: boolean
 }
 
 /** A recipient that was accepted at RCPT, and what it was found to be. */
@@ -87,6 +90,10 @@ export interface EndOfMessageTransaction extends Situation {
   /** Whether RCPT settled who may post; what it left for later is settled now. */
   readonly settledAtRcpt: boolean
   readonly authorship?: Authorship
+  /** What the message holds; absent if the front has not seen it. */
+  readonly content?: MessageContent
+  /** How many lists the message goes to, where the front knows all of its recipients. */
+  readonly lists?: number
   /** Whether an MTA has taken responsibility already, so that a refusal would become a bounce. */
   readonly afterAcceptance: boolean
 }

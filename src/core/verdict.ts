@@ -16,6 +16,10 @@ interface Grounds {
   readonly service?: string
   /** The name of the delivery that the list, or its domain, has chosen; absent if neither has. */
   readonly delivery?: string
+  /** The list looks at the message's parts, so the body has to be read before its end is judged. */
+  readonly looksAtParts?: true
+  /** After acceptance: the refusal in whose place this stands, because it would be a bounce. */
+  readonly inPlaceOf?: RefuseVerdict
   /** The list is in shadow mode: whatever the verdict, nothing may be refused for its sake. */
   readonly shadow?: true
   /** In shadow mode: what would have been said. */

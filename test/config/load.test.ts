@@ -323,13 +323,20 @@ describe('what a configuration means', () => {
       load(
         [
           '[site]\nmax_recipients = 0\nrefuse_mtas_at = "CONNECT"\nprobe_local_parts = ["Probe"]',
+          'max_hops = 9\nlate_refusal = "discard"',
           '[policy]\nlisten = []\nsocket_mode = "660"\non_store_failure = "pass"',
           '[lmtp]\nidle_timeout = 301\nhostname = "MX.Example.ORG"\nsocket_mode = "0606"\nallow = ["192.0.2.0/24"]',
           '[delivery]\ndefault = "discard"\n[log]\nformat = "json"\naddresses = "hashed"\n',
         ].join('\n'),
       ),
     )
-    expect(config.site).toEqual({ maxRecipients: 0, refuseMtasAt: 'CONNECT', probeLocalParts: ['probe'] })
+    expect(config.site).toMatchObject({
+      maxRecipients: 0,
+      refuseMtasAt: 'CONNECT',
+      probeLocalParts: ['probe'],
+      maxHops: 9,
+      lateRefusal: 'discard',
+    })
     expect(config.policy).toEqual({
       listen: [],
       socketMode: 0o660,

@@ -1,6 +1,8 @@
 /** Settings and people as texts: what is written is read back, and nonsense is named. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { parseAddress } from '../../src/core/address.ts'
+import { CONTENT_ACTIONS } from '../../src/core/content.ts'
 import {
   ACTIONS,
   formatSettings,
@@ -12,8 +14,15 @@ import {
   SETTING_NAMES,
   SETTINGS,
 } from '../../src/core/list.ts'
+import { parsePartPatterns } from '../../src/core/part-patterns.ts'
+import { parsePattern } from '../../src/core/pattern.ts'
 import { formatPerson, makePerson, parsePerson, ROLES } from '../../src/core/person.ts'
 import { must } from '../support/vectors.ts'
+
+const contentAction = fc.constantFrom(...CONTENT_ACTIONS)
+const parts = fc
+  .array(fc.constantFrom('image/png', 'video/*', '.exe'), { maxLength: 3 })
+  .map(words => must(parsePartPatterns(words.join(' '))))
 
 const settings: fc.Arbitrary<ListSettings> = fc.record({
   flavour: fc.constantFrom('mailman', 'mlmmj', 'sympa'),
@@ -24,6 +33,31 @@ const settings: fc.Arbitrary<ListSettings> = fc.record({
   nonmember_action: fc.constantFrom(...ACTIONS),
   identity: fc.constantFrom('envelope', 'author', 'any'),
   late_refusal: fc.constantFrom('hold', 'discard'),
+  honour_admission: fc.constantFrom('yes', 'no'),
+  emergency: fc.constantFrom('on', 'off'),
+  first_post: fc.constantFrom('accept', 'hold'),
+  max_lists: fc.nat(),
+  max_destinations: fc.nat(),
+  destinations_action: contentAction,
+  loops: contentAction,
+  automatic_replies: contentAction,
+  bulk_mail: contentAction,
+  unclear_author: contentAction,
+  unnamed: contentAction,
+  acceptable_names: fc
+    .uniqueArray(fc.constantFrom('a@example.net', 'b.c@example.org', 'x+y@a.example'))
+    .map(names => names.map(name => must(parseAddress(name)).key)),
+  header_rules: fc.array(
+    fc.record({
+      action: contentAction,
+      field: fc.constantFrom('*', 'subject', 'x-spam-flag'),
+      pattern: fc.constantFrom('^yes', '\\[urgent\\]', 'a: b', 'ü+').map(text => must(parsePattern(text))),
+    }),
+    { maxLength: 4 },
+  ),
+  refused_parts: parts,
+  accepted_parts: parts,
+  parts_action: contentAction,
   max_size: fc.nat(),
   max_recipients: fc.nat(),
   rate: fc.option(

@@ -7,10 +7,19 @@ import { formatReply } from '../../src/core/reply.ts'
 import type { AcceptedRecipient, Transaction } from '../../src/core/transaction.ts'
 import { acceptedKind, type Verdict } from '../../src/core/verdict.ts'
 import { MemoryStore } from '../support/memory-store.ts'
-import { address, clientOf, loadVectors, putState, type Question, reversePath } from '../support/vectors.ts'
+import {
+  address,
+  clientOf,
+  headerOf,
+  loadVectors,
+  partsOf,
+  putState,
+  type Question,
+  reversePath,
+} from '../support/vectors.ts'
 
 function ask(store: MemoryStore, site: Site, tx: Transaction): Verdict {
-  return decide(tx, store.load(factsNeeded(tx)), site)
+  return decide(tx, store.load(factsNeeded(tx, site)), site)
 }
 
 function acceptedRecipient(
@@ -57,6 +66,7 @@ function transaction(store: MemoryStore, site: Site, question: Question): Transa
       }
     case 'END-OF-MESSAGE': {
       const from = (question.authors ?? []).map(address)
+      const header = headerOf(question)
       return {
         ...base,
         phase: 'END-OF-MESSAGE',
@@ -64,7 +74,12 @@ function transaction(store: MemoryStore, site: Site, question: Question): Transa
         recipient: address(recipient),
         size: question.size ?? 0,
         settledAtRcpt: question.authors === undefined,
-        authorship: { from, all: [...from, ...(question.otherAuthors ?? []).map(address)] },
+        authorship:
+          question.authors === undefined && header !== undefined
+            ? header.authorship
+            : { from, all: [...from, ...(question.otherAuthors ?? []).map(address)] },
+        ...(header !== undefined && { content: header.content(partsOf(question)) }),
+        ...(question.lists !== undefined && { lists: question.lists }),
         afterAcceptance: question.afterAcceptance ?? false,
       }
     }

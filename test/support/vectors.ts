@@ -5,8 +5,10 @@
  * A state is an import document (`docs/import-format.md`); a question names what an MTA would tell.
  */
 import { readdirSync, readFileSync } from 'node:fs'
+import { HeaderReader } from '../../src/app/header-reader.ts'
 import type { Store } from '../../src/app/ports.ts'
 import { type Address, parseAddress, parseReversePath, type ReversePath } from '../../src/core/address.ts'
+import { MAX_PARTS, type MessageParts } from '../../src/core/content.ts'
 import { parseDomain } from '../../src/core/domain.ts'
 import { INITIAL_SITE, type Site } from '../../src/core/facts.ts'
 import type { Action } from '../../src/core/list.ts'
@@ -32,6 +34,7 @@ export interface StateDocument {
       readonly who: string
       readonly roles: readonly Role[]
       readonly action?: Action
+      readonly seen?: boolean
     }[]
   }[]
   readonly bans?: readonly string[]
@@ -53,6 +56,12 @@ export interface Question {
   readonly authors?: readonly string[]
   /** At END-OF-MESSAGE: of Sender: and Reply-To: as well. */
   readonly otherAuthors?: readonly string[]
+  /** At END-OF-MESSAGE: the header's fields, as lines without their ends; a folded one holds CR LF. */
+  readonly header?: readonly string[]
+  /** At END-OF-MESSAGE: the parts that hold data, by type and, after a space, the ending of the file's name. */
+  readonly parts?: readonly string[]
+  /** At END-OF-MESSAGE: to how many lists the message goes. */
+  readonly lists?: number
   /** At END-OF-MESSAGE: whether an MTA has taken the message already. */
   readonly afterAcceptance?: boolean
 }
@@ -128,9 +137,9 @@ export async function putState(store: Store, state: StateDocument): Promise<void
     const key: ListAddress = address(list.address).key
     const staged = await store.stagePeople(key)
     await staged.add(
-      (list.people ?? []).map(({ who, roles, action }) => ({
+      (list.people ?? []).map(({ who, roles, action, seen }) => ({
         who: must(parseWho(who)),
-        person: must(makePerson(roles, action)),
+        person: { ...must(makePerson(roles, action)), ...(seen === true && { seen }) },
       })),
     )
     const replacement = {
@@ -144,4 +153,28 @@ export async function putState(store: Store, state: StateDocument): Promise<void
   for (const who of state.forbidden ?? []) await store.addForbidden(must(parseWho(who)))
   for (const key of state.mtas?.known ?? []) await store.addMta('known', must(parseMtaKey(key)))
   for (const key of state.mtas?.refused ?? []) await store.addMta('refused', must(parseMtaKey(key)))
+}
+
+/** A vector's header, read as a front reads one; `undefined` if it has none. */
+export function headerOf({ header }: Question): HeaderReader | undefined {
+  if (header === undefined) return undefined
+  const reader = new HeaderReader()
+  for (const line of header) {
+    const colon = line.indexOf(':')
+    reader.add(line.slice(0, colon), line.slice(colon + 1))
+  }
+  return reader
+}
+
+/** A vector's parts; `undefined` if nobody looked at them. */
+export function partsOf({ parts }: Question): MessageParts | undefined {
+  return (
+    parts && {
+      parts: parts.slice(0, MAX_PARTS).map(text => {
+        const [type = '', extension] = text.split(' .')
+        return extension === undefined ? { type } : { type, extension }
+      }),
+      tooMany: parts.length > MAX_PARTS,
+    }
+  )
 }

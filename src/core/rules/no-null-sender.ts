@@ -1,12 +1,10 @@
 /**
  * The null sender posts to no list. It is refused at DATA if every accepted recipient is a posting address (there is
- * one reply for all of them), and at the end of the message for each one that is: BDAT has no DATA to refuse. Once an
- * MTA has taken the message there is nobody to tell (Exim would freeze it), and the list's `late_refusal` holds.
+ * one reply for all of them), and at the end of the message for each one that is: BDAT has no DATA to refuse.
  * Probes, which never have data, are treated alike, or `double-bounce@` would be a way in.
  */
 import type { DataTransaction, EndOfMessageTransaction } from '../transaction.ts'
 import { asksExistenceOnly } from './existence-only.ts'
-import { lateRefusal } from './late-refusal.ts'
 import { type Case, type RecipientCase, type Rule, rule } from './rule.ts'
 
 export const noNullSenderToPostersOnly: Rule<Case<DataTransaction>> = {
@@ -32,6 +30,6 @@ export const noNullSenderToList: Rule<RecipientCase<EndOfMessageTransaction>> = 
   sees: c => (asksExistenceOnly(c.tx.sender, c.site) ? 'the null sender or a probe' : 'a sender'),
   judge: c => {
     if (c.target.kind !== 'posting' || !asksExistenceOnly(c.tx.sender, c.site)) return undefined
-    return c.tx.afterAcceptance ? lateRefusal(c.target) : rule('reject', 'null-sender-to-list', c.target)
+    return rule('reject', 'null-sender-to-list', c.target)
   },
 }

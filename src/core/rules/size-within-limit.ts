@@ -1,10 +1,8 @@
 /**
  * No message is larger than the list takes: at RCPT by the size that the client declared, at the end of the message
- * by what was counted. Comes after permission, so that only those who may post hear of it. Once an MTA has taken the
- * message, only somebody on the list is told by a refusal; for others the list's `late_refusal` holds.
+ * by what was counted. Comes after permission, so that only those who may post hear of it.
  */
 import type { EndOfMessageTransaction, RcptTransaction } from '../transaction.ts'
-import { lateRefusal } from './late-refusal.ts'
 import { type RecipientCase, type Rule, rule } from './rule.ts'
 
 type SizedCase = RecipientCase<RcptTransaction | EndOfMessageTransaction>
@@ -19,10 +17,6 @@ export const sizeWithinLimit: Rule<SizedCase> = {
     if (c.target.kind !== 'posting') return undefined
     const limit = c.target.settings.max_size
     if (limit === 0 || c.tx.size === undefined || c.tx.size <= limit) return undefined
-    if (c.tx.phase === 'END-OF-MESSAGE' && c.tx.afterAcceptance) {
-      const standing = c.position?.ok === true ? c.position.value.standing : 'stranger'
-      if (standing === 'stranger' || standing === 'banned') return lateRefusal(c.target)
-    }
     return rule('reject', 'message-too-big', c.target, { detail: String(limit) })
   },
 }

@@ -7,7 +7,7 @@
 import { type Address, addressOf } from '../address.ts'
 
 const SRS0 = /^srs0[=+-][^=]{1,64}=[^=]{1,64}=([^=]+)=(.+)$/is
-const SRS1 = /^srs1[=+-][^=]{1,64}=([^=]+)([=+-].+)$/is
+const SRS1 = /^srs1[=+-][^=]{1,64}=([^=]+)=([=+-].+)$/is
 
 /** The sender that the forwarder kept, of either kind one step back; undefined if the address is neither. */
 export function withoutSrs(address: Address): { scheme: 'SRS0' | 'SRS1'; to: Address } | undefined {
