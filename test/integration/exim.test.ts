@@ -61,6 +61,9 @@ const MESSAGE = [
 
 const LARGE = `${MESSAGE}${'long\r\n'.repeat(1000)}`
 
+/** What Exim would expand, were it in a configuration. */
+const EXPANDED = ['$', '{run{/bin/false}}$pid'].join('')
+
 const TAKEN = '250 Accepted'
 const QUEUED = expect.stringMatching(/^(?:250- \d+ byte chunk, total \d+\n)?250 OK id=/)
 const REFUSED = (list: string): string =>
@@ -282,7 +285,7 @@ describe.skipIf(leftOutWithoutExim(SUITE)).each(RUNS)('Exim by %s, on the %s sto
 
     test.each([
       ['blanks and quotes', '"john \\"doe\\""@example.net', 'team'],
-      ['what Exim would expand', `"$${'{run{/bin/false}}$pid'}"@example.net`, 'team'],
+      ['what Exim would expand', `"${EXPANDED}"@example.net`, 'team'],
       ['per cent', '%s%n%%@example.net', 'team'],
       ['braces', '"}{"@example.net', 'team'],
       ['equals', 'recipient=a@example.net', 'team'],
