@@ -223,7 +223,7 @@ describe.skipIf(leftOutWithoutExim(SUITE))('the policy server in trouble', () =>
     })
     const client = await connect()
     await client.dialogue('EHLO x.example', 'MAIL FROM:<"a\tb}{$\\"%"@b.example> SIZE=77')
-    await client.command('RCPT TO:<"O\'n}\t\\"x"@lists.example.org>')
+    await client.command('RCPT TO:<"O\'n}\tx"@lists.example.org>')
     await client.command('RCPT TO:<other@lists.example.org>')
     const [connected, greeted, , rcpt, second] = requests.map(text =>
       Object.fromEntries(text.split('\n').map(line => line.split(/=(.*)/s).slice(0, 2))),
@@ -236,7 +236,7 @@ describe.skipIf(leftOutWithoutExim(SUITE))('the policy server in trouble', () =>
     expect(rcpt).toMatchObject({
       protocol_state: 'RCPT',
       sender: '"a b}{$\\"%"@b.example',
-      recipient: '"o\'n} \\"x"@lists.example.org',
+      recipient: '"o\'n} x"@lists.example.org',
       size: '77',
     })
     expect(rcpt?.['instance']).toMatch(/^mx\.example\.org\.\d+\.\d+$/)
