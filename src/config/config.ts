@@ -2,6 +2,7 @@
  * The configuration as the rest of the program sees it: complete, checked, in the language's own types, frozen.
  * Paths are absolute. `docs/configuration.md` describes the file that it comes from.
  */
+import type { Argument } from '../app/argument.ts'
 import type { Endpoint } from '../app/endpoint.ts'
 import type { Address } from '../core/address.ts'
 import type { Site } from '../core/facts.ts'
@@ -111,10 +112,46 @@ export interface RelayConfig {
   readonly xforward: boolean
 }
 
+/** A program that mail is handed to. */
+export interface PipeConfig {
+  readonly kind: 'pipe'
+  /** Its path. */
+  readonly program: string
+  readonly args: readonly Argument[]
+  /** Its working directory. */
+  readonly directory: string
+  /** What is in its environment beside what the message puts there. */
+  readonly environment: Readonly<Record<string, string>>
+  readonly lineEnds: 'lf' | 'crlf'
+  /** Whether the message gets the fields of final delivery. */
+  readonly traceFields: boolean
+  /** How long a copy may wait for its turn, and how long a program may then run. */
+  readonly timeoutMs: number
+  /** Processes at a time. */
+  readonly maxProcesses: number
+}
+
+/** A Redis stream that mail is put into. */
+export interface StreamConfig {
+  readonly kind: 'stream'
+  readonly redis: Pick<RedisStoreConfig, 'endpoint' | 'tls' | 'username' | 'password' | 'db'>
+  readonly key: string
+  /** Entries that it may hold. */
+  readonly maxEntries: number
+  /** In octets. */
+  readonly maxMessageSize: number
+  /** How many replicas must have an entry. */
+  readonly waitReplicas: number
+  /** For connecting, and for an answer. */
+  readonly timeoutMs: number
+}
+
 /** A way to hand accepted mail on, with what it needs. */
 export type DeliverySettings =
   | { readonly kind: 'maildir'; readonly path: string }
   | RelayConfig
+  | PipeConfig
+  | StreamConfig
   | { readonly kind: 'discard' }
 
 export interface DeliveryConfig {

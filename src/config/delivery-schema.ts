@@ -1,12 +1,14 @@
 /**
  * The part of the configuration file that says where the sink hands on what passes: `[delivery]` with the default, and
  * below it a table for each delivery. `maildir` and `discard` are always there; of the other kinds there may be many,
- * each with a name: `[delivery.relay.NAME]`.
+ * each with a name: `[delivery.relay.NAME]`, `[delivery.pipe.NAME]`, `[delivery.stream.NAME]`.
  */
 import { z } from 'zod'
 import type { Endpoint } from '../app/endpoint.ts'
 import { parseDeliveryName } from '../core/setting.ts'
-import type { DeliveryConfig, DeliverySettings } from './config.ts'
+import type { DeliveryConfig, DeliverySettings, StoreConfig } from './config.ts'
+import { pipeSchema, pipeSettings } from './pipe-schema.ts'
+import { streamSchema, streamSettings } from './stream-schema.ts'
 
 /** Values that the whole schema reads alike. */
 export interface DeliverySchemaParts {
@@ -18,7 +20,7 @@ export interface DeliverySchemaParts {
 const ALWAYS_THERE: readonly string[] = ['maildir', 'discard']
 
 /** The kinds of which there may be many. */
-const NAMED_KINDS = ['relay'] as const
+const NAMED_KINDS = ['relay', 'pipe', 'stream'] as const
 
 function relaySchema({ endpoint }: DeliverySchemaParts) {
   return z.strictObject({
@@ -40,6 +42,8 @@ export function deliverySchema(parts: DeliverySchemaParts) {
       default: z.string().prefault('maildir'),
       maildir: z.strictObject({ path: parts.path.prefault('./var/mail') }).prefault({}),
       relay: z.record(z.string(), relaySchema(parts)).prefault({}),
+      pipe: z.record(z.string(), pipeSchema(parts)).prefault({}),
+      stream: z.record(z.string(), streamSchema()).prefault({}),
     })
     .superRefine((delivery, context) => {
       const taken = new Map<string, string>()
@@ -52,7 +56,7 @@ export function deliverySchema(parts: DeliverySchemaParts) {
           else context.addIssue({ code: 'custom', path: [kind, name], message, input: name })
         }
       }
-      const names = Object.keys(namedDeliveries(delivery))
+      const names = [...taken.keys(), ...ALWAYS_THERE]
       if (names.includes(delivery.default)) return
       const message = `expected the name of a delivery: ${names.join(', ')}`
       context.addIssue({ code: 'custom', path: ['default'], message, input: delivery.default })
@@ -78,16 +82,36 @@ function relaySettings(file: RelayFile): DeliverySettings {
   }
 }
 
-function namedDeliveries(file: DeliveryFile): Readonly<Record<string, DeliverySettings>> {
-  const relays = Object.entries(file.relay).map(([name, relay]) => [name, relaySettings(relay)] as const)
-  return {
-    ...Object.fromEntries(relays),
-    maildir: { kind: 'maildir', ...file.maildir },
-    discard: { kind: 'discard' },
-  }
+/** Gives the settings of each entry of a kind's table. */
+function each<T>(
+  table: Readonly<Record<string, T>>,
+  settings: (file: T, name: string) => DeliverySettings | undefined,
+): Readonly<Record<string, DeliverySettings>> {
+  return Object.fromEntries(
+    Object.entries(table).flatMap(([name, file]) => {
+      const made = settings(file, name)
+      return made === undefined ? [] : [[name, made] as const]
+    }),
+  )
+}
+
+/** The names of the streams of which nobody says where their Redis is. */
+export function streamsWithoutRedis(file: DeliveryFile, store: StoreConfig): readonly string[] {
+  return Object.entries(file.stream).flatMap(([name, stream]) =>
+    streamSettings(name, stream, store) === undefined ? [name] : [],
+  )
 }
 
 /** The deliveries of a file that was checked, each by its name. */
-export function deliveryConfig(file: DeliveryFile): DeliveryConfig {
-  return { default: file.default, named: namedDeliveries(file) }
+export function deliveryConfig(file: DeliveryFile, store: StoreConfig): DeliveryConfig {
+  return {
+    default: file.default,
+    named: {
+      ...each(file.relay, relaySettings),
+      ...each(file.pipe, pipeSettings),
+      ...each(file.stream, (stream, name) => streamSettings(name, stream, store)),
+      maildir: { kind: 'maildir', ...file.maildir },
+      discard: { kind: 'discard' },
+    },
+  }
 }

@@ -7,9 +7,9 @@ import { hostname } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { parse, TomlError } from 'smol-toml'
 import type { Config, EmbeddedStoreConfig, StoreConfig } from './config.ts'
-import { deliveryConfig } from './delivery-schema.ts'
+import { deliveryConfig, streamsWithoutRedis } from './delivery-schema.ts'
 import { Positions } from './positions.ts'
-import { type ConfigProblem, schemaProblems, sentenceFor } from './problems.ts'
+import { type ConfigProblem, formatKey, schemaProblems, sentenceFor } from './problems.ts'
 import { type RedisResolution, resolveRedis } from './redis.ts'
 import { type ConfigFile, configSchema, usableHostname } from './schema.ts'
 import { senderSettings } from './sender-schema.ts'
@@ -142,7 +142,7 @@ function assemble(file: ConfigFile, store: StoreConfig, path: string | undefined
       transport: socketmap.transport || undefined,
       postmaster: socketmap.postmaster,
     },
-    delivery: deliveryConfig(delivery),
+    delivery: deliveryConfig(delivery, store),
     // A configuration file means that a real MTA is there, or will be.
     trial: { enabled: trial.enabled ?? path === undefined, listen: trial.listen },
     log: { format: log.format, level: log.level, addresses: log.addresses, keyFile: log.key_file },
@@ -188,6 +188,12 @@ export function loadConfig(options: LoadOptions): ConfigResult {
     const position = positions.ofValue(['redis', store.key])
     return fail({ source: name, position, key: `redis.${store.key}`, message: store.message })
   }
+  const placeless = streamsWithoutRedis(checked.data.delivery, store).map((stream): ConfigProblem => {
+    const at = ['delivery', 'stream', stream]
+    const message = 'a stream needs a url where there is no [redis]'
+    return { source: name, position: positions.ofValue(at), key: formatKey(at), message }
+  })
+  if (placeless.length > 0) return fail(...placeless)
   const config = assemble(checked.data, store, path)
   const warnings = findWarnings(checked.data, config, name, positions)
   return { ok: true, value: deepFreeze({ ...config, warnings }) }

@@ -18,10 +18,16 @@ function othersMayRead(path: string): boolean {
   }
 }
 
-function holdsPassword({ redis }: ConfigFile): KeyPath | undefined {
+function hasPassword(text: string | undefined): boolean {
+  const url = text === undefined ? undefined : parseRedisUrl(text)
+  return url?.ok === true && url.value.password !== undefined
+}
+
+function holdsPassword({ redis, delivery }: ConfigFile): KeyPath | undefined {
   if (redis?.password !== undefined) return ['redis', 'password']
-  const url = redis?.url === undefined ? undefined : parseRedisUrl(redis.url)
-  return url?.ok === true && url.value.password !== undefined ? ['redis', 'url'] : undefined
+  if (hasPassword(redis?.url)) return ['redis', 'url']
+  const stream = Object.entries(delivery.stream).find(([, { url }]) => hasPassword(url))
+  return stream && ['delivery', 'stream', stream[0], 'url']
 }
 
 /** Finds what to warn of in a configuration that is all right. */

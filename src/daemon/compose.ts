@@ -12,12 +12,14 @@ import type { Log } from '../app/log.ts'
 import { Lookup } from '../app/lookup.ts'
 import type { Delivery } from '../app/message.ts'
 import type { Clock, Store } from '../app/ports.ts'
-import type { Config, DeliverySettings } from '../config/config.ts'
+import type { Config, DeliverySettings, StreamConfig } from '../config/config.ts'
 import type { Site } from '../core/facts.ts'
 import { createDiscardDelivery } from '../delivery/discard.ts'
 import { holdElsewhere } from '../delivery/holding.ts'
 import { createMaildirDelivery } from '../delivery/maildir.ts'
+import { createPipeDelivery } from '../delivery/pipe.ts'
 import { createRelayDelivery } from '../delivery/relay.ts'
+import { createStreamDelivery } from '../delivery/stream.ts'
 import type { LibmilterFront } from '../milter/libmilter/front.ts'
 import type { TrialMta } from '../trial/mta.ts'
 import { Deliveries } from './deliveries.ts'
@@ -64,6 +66,19 @@ export interface Composition {
   readonly deliveries: Pick<Deliveries, 'close'>
 }
 
+function createStream({ redis, timeoutMs, ...delivery }: StreamConfig, name: string): Delivery {
+  return createStreamDelivery({
+    ...delivery,
+    name,
+    // What is asked behind it on the connection has to be answered in time as well.
+    replicaTimeoutMs: Math.floor(timeoutMs / 2),
+    connect: async () => {
+      const { RedisConnection } = await import('../store/redis-connection.ts')
+      return new RedisConnection({ ...redis, timeoutMs, password: redis.password?.reveal() })
+    },
+  })
+}
+
 /** `held` gives the delivery that keeps posts which wait for a moderator, where this one has no place for them. */
 function createDelivery(
   delivery: DeliverySettings,
@@ -78,6 +93,10 @@ function createDelivery(
       return createDiscardDelivery()
     case 'relay':
       return holdElsewhere(createRelayDelivery({ ...delivery, name, hostname }), held)
+    case 'pipe':
+      return holdElsewhere(createPipeDelivery({ ...delivery, name, hostname }), held)
+    case 'stream':
+      return holdElsewhere(createStream(delivery, name), held)
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Delivery } from '../app/message.ts'
 import type { Config, DeliverySettings } from '../config/config.ts'
+import { Secret } from '../config/secret.ts'
 
 /** Makes one delivery. */
 export type MakeDelivery = (settings: DeliverySettings, config: Config, name: string) => Delivery
@@ -12,6 +13,15 @@ interface Made {
   readonly delivery: Delivery
   /** What it was made by; another text is another delivery. */
   readonly by: string
+}
+
+/** Settings as a text that is another one where anything in them is, a password too. Never shown. */
+function identityOf(settings: DeliverySettings, hostname: string): string {
+  return JSON.stringify([settings, hostname], function (this: Record<string, unknown>, key, value) {
+    // A secret has shown its cover already.
+    const own = this[key]
+    return own instanceof Secret ? own.reveal() : (value as unknown)
+  })
 }
 
 export class Deliveries {
@@ -32,7 +42,7 @@ export class Deliveries {
     const config = this.#config()
     const wanted = name ?? config.delivery.default
     const settings = Object.hasOwn(config.delivery.named, wanted) ? config.delivery.named[wanted] : undefined
-    const by = settings && JSON.stringify([settings, config.lmtp.hostname])
+    const by = settings && identityOf(settings, config.lmtp.hostname)
     const made = this.#made.get(wanted)
     if (made !== undefined && made.by !== by) this.#release(wanted, made)
     if (settings === undefined || by === undefined) return undefined
