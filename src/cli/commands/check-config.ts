@@ -26,6 +26,10 @@ function deliveryInWords({ delivery }: Config): string {
       return `maildirs in ${settings.path}`
     case 'relay':
       return `${delivery.default}, by LMTP to ${formatEndpoint(settings.to)}`
+    case 'pipe':
+      return `${delivery.default}, to ${settings.program}`
+    case 'stream':
+      return `${delivery.default}, into the stream ${settings.key} of Redis at ${formatEndpoint(settings.redis.endpoint)}`
     case 'discard':
     case undefined:
       return delivery.default
