@@ -37,6 +37,8 @@ export interface SiteOptions {
   readonly sockets?: 'tcp' | 'unix'
   /** The engine of Postern's milter, which Postfix asks; none, if not given. */
   readonly milter?: 'native' | 'libmilter'
+  /** Whether Postfix looks up lists in Postern. `postmaster@` of the list domains is then somebody in another. */
+  readonly socketmap?: boolean
   /** More of Postern's configuration file. */
   readonly config?: string
   /** The import document's lists. */
@@ -165,7 +167,8 @@ export function showLogsOnFailure(siteOf: () => Site | undefined): void {
   })
 }
 
-type Sockets = Required<Pick<PosternOptions, 'policy' | 'lmtp'>> & { readonly milter: Endpoint }
+type Sockets = Required<Pick<PosternOptions, 'policy' | 'lmtp'>> &
+  Readonly<Record<'milter' | 'socketmap', Endpoint>>
 
 /** A directory in which Postern makes its sockets and Postfix may use them, as the task document says. */
 function socketsBelow(queueDirectory: string): Sockets {
@@ -177,6 +180,7 @@ function socketsBelow(queueDirectory: string): Sockets {
     policy: { kind: 'unix', path: join(directory, 'policy') },
     lmtp: { kind: 'unix', path: join(directory, 'lmtp') },
     milter: { kind: 'unix', path: join(directory, 'milter') },
+    socketmap: { kind: 'unix', path: join(directory, 'socketmap') },
   }
 }
 
@@ -189,7 +193,7 @@ const tcp = async (): Promise<Extract<Endpoint, { kind: 'tcp' }>> => ({
 /** Starts everything, or nothing. */
 export async function startSite(options: SiteOptions): Promise<Site> {
   const unix = options.sockets === 'unix'
-  const byTcp = { policy: await tcp(), lmtp: await tcp(), milter: await tcp() }
+  const byTcp = { policy: await tcp(), lmtp: await tcp(), milter: await tcp(), socketmap: await tcp() }
   const redis = options.store === 'redis' ? startRedis() : Promise.resolve(undefined)
   const postfix = startPostfix({
     ...options.postfix,
@@ -198,20 +202,28 @@ export async function startSite(options: SiteOptions): Promise<Site> {
       'inet:127.0.0.1:10040': unix ? 'unix:postern/policy' : `inet:127.0.0.1:${byTcp.policy.port}`,
       'inet:127.0.0.1:10041': unix ? 'unix:postern/milter' : `inet:127.0.0.1:${byTcp.milter.port}`,
       'inet:127.0.0.1:10042': unix ? 'unix:postern/lmtp' : `inet:127.0.0.1:${byTcp.lmtp.port}`,
+      'inet:127.0.0.1:10043': unix ? 'unix:postern/socketmap' : `inet:127.0.0.1:${byTcp.socketmap.port}`,
     },
   })
   const postern = (async () => {
     const redisUrl = (await redis)?.url
-    const { policy, lmtp, milter } = unix ? socketsBelow((await postfix).queueDirectory) : byTcp
+    const { policy, lmtp, milter, socketmap } = unix ? socketsBelow((await postfix).queueDirectory) : byTcp
     const milterConfig =
       options.milter === undefined
         ? ''
         : `[milter]\nengine = "${options.milter}"\nlisten = ["${formatEndpoint(milter)}"]`
+    const socketmapConfig =
+      options.socketmap === true
+        ? `[socketmap]
+listen = ["${formatEndpoint(socketmap)}"]
+postmaster = "postmaster@example.org"
+${unix ? 'transport = "lmtp:unix:postern/lmtp"' : ''}`
+        : ''
     return startPostern({
       policy,
       lmtp,
       ...(redisUrl !== undefined && { redisUrl }),
-      config: [milterConfig, options.config ?? ''].join('\n'),
+      config: [milterConfig, socketmapConfig, options.config ?? ''].join('\n'),
     })
   })()
   await Promise.allSettled([postern, postfix, redis])

@@ -2,8 +2,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { Asking, Gate } from '../../src/app/gate.ts'
-import type { FactsStore } from '../../src/app/ports.ts'
-import { NO_FACTS } from '../../src/core/facts.ts'
 import type { Transaction } from '../../src/core/transaction.ts'
 import { POLICY_LIMITS, type PolicyFrontParts } from '../../src/policy/server.ts'
 import {
@@ -14,7 +12,7 @@ import {
   type Transport,
 } from './policy-server.ts'
 import { NO_OBJECTION, postfix37, rcpt, request, STRANGER_REFUSED } from './requests.ts'
-import { away, late, storeOf } from './stores.ts'
+import { away, heldStore, late, storeOf } from './stores.ts'
 
 const TRANSPORTS: readonly Transport[] = ['tcp', 'unix']
 const MEMBER = { sender: 'alice@example.net' }
@@ -57,24 +55,6 @@ function holdTime(): void {
 /** Lets what was written on one side of a local socket be read on the other. */
 async function settle(): Promise<void> {
   for (let i = 0; i < 10; i++) await turn()
-}
-
-/** A store that answers when it is told to. */
-function heldStore(): { store: FactsStore; asked: Promise<void>; release: () => void } {
-  let release = (): void => {}
-  let noticed = (): void => {}
-  const asked = new Promise<void>(resolve => {
-    noticed = resolve
-  })
-  const released = new Promise<void>(resolve => {
-    release = resolve
-  })
-  const load = async (): Promise<typeof NO_FACTS> => {
-    noticed()
-    await released
-    return NO_FACTS
-  }
-  return { store: { load, countPost: async () => {} }, asked, release }
 }
 
 describe.each(TRANSPORTS)('over %s', transport => {

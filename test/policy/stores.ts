@@ -1,6 +1,7 @@
 /** Stores for policy tests: the world of the transcripts, at hand, late or away. */
 import type { FactsStore } from '../../src/app/ports.ts'
 import { StoreUnavailable } from '../../src/app/ports.ts'
+import { NO_FACTS } from '../../src/core/facts.ts'
 import { MemoryStore } from '../support/memory-store.ts'
 import { putState, type StateDocument } from '../support/vectors.ts'
 import world from './world.json' with { type: 'json' }
@@ -34,4 +35,22 @@ export function away(when: 'at once' | 'late'): FactsStore {
     load: when === 'at once' ? fail : async () => fail(),
     countPost: async () => fail(),
   }
+}
+
+/** A store that answers when it is told to. */
+export function heldStore(): { store: FactsStore; asked: Promise<void>; release: () => void } {
+  let release = (): void => {}
+  let noticed = (): void => {}
+  const asked = new Promise<void>(resolve => {
+    noticed = resolve
+  })
+  const released = new Promise<void>(resolve => {
+    release = resolve
+  })
+  const load = async (): Promise<typeof NO_FACTS> => {
+    noticed()
+    await released
+    return NO_FACTS
+  }
+  return { store: { load, countPost: async () => {} }, asked, release }
 }
