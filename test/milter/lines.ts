@@ -145,9 +145,9 @@ export function lineOf(code: string, data: Buffer): string {
   return isLine ? line : `? ${bytes.toString('hex')}`
 }
 
-/** The bytes of a line that a milter answers, `< …` or `<? …`. */
+/** The bytes of a line that a milter answers, `< …` or `< ? …`. */
 export function answerBytesOf(line: string): Buffer {
-  const bytes = line.startsWith('<? ') ? Buffer.from(line.slice(3), 'hex') : responseFrame(line.slice(2))
+  const bytes = line.startsWith('< ? ') ? Buffer.from(line.slice(4), 'hex') : responseFrame(line.slice(2))
   if (bytes === undefined) throw new Error(`no answer: ${line}`)
   return bytes
 }
@@ -161,7 +161,7 @@ export function answerLineOf(code: string, data: Buffer): string {
   } catch {
     // No answer that an MTA would take.
   }
-  return `<? ${bytes.toString('hex')}`
+  return `< ? ${bytes.toString('hex')}`
 }
 
 /** The frames in a stream of bytes, of either side. */

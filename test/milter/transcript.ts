@@ -7,7 +7,7 @@
  *     > M <a@b.example> | SIZE=1 a command by its letter, its strings parted by ` | `; \n, \\ and \xNN are bytes
  *     > B 1000                   a body of so many bytes x; `> B 1000 "a"` and then an a; `> B "a"`
  *     ? 00000001                 bytes in hex, as they are
- *     < c                        answered
+ *     < c                        answered; `< ? 0000000163` with bytes that are no answer
  *     ! what the log says        the milter closed the connection; `! closed` without a word
  *     ---                        another connection; where the milter did not close this one, the MTA does
  *

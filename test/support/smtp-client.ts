@@ -4,13 +4,14 @@
  */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import type { Endpoint } from '../../src/app/endpoint.ts'
 
 /** In milliseconds. Longer than any wait of the servers under test that is no failure. */
 const REPLY_TIMEOUT = 15_000
 
 export class SmtpClient {
-  readonly #socket: Socket
+  #socket: Socket
   readonly #transcript: string[] = []
   #received = ''
   #ended = false
@@ -21,6 +22,10 @@ export class SmtpClient {
 
   private constructor(socket: Socket) {
     this.#socket = socket
+    this.#listenTo(socket)
+  }
+
+  #listenTo(socket: Socket): void {
     socket.setEncoding('utf8')
     socket.on('data', (chunk: string) => {
       this.#received += chunk
@@ -124,6 +129,18 @@ export class SmtpClient {
     const bytes = Buffer.from(message)
     this.send(Buffer.concat([Buffer.from(`BDAT ${bytes.length} LAST\r\n`), bytes]))
     return this.read()
+  }
+
+  /** Goes over to TLS; the server's certificate is not looked at. */
+  async startTls(): Promise<void> {
+    const reply = await this.command('STARTTLS')
+    if (!reply.startsWith('220 ')) throw new Error(reply)
+    // Its text belongs to TLS from now on.
+    this.#socket.removeAllListeners('data')
+    const secure = connectTls({ socket: this.#socket, rejectUnauthorized: false })
+    this.#listenTo(secure)
+    await once(secure, 'secureConnect')
+    this.#socket = secure
   }
 
   /** Closes our side; replies can still be read. */
