@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import type { Store } from '../src/app/ports.ts'
 import { parseAddress } from '../src/core/address.ts'
-import { factsNeeded } from '../src/core/facts.ts'
+import { factsNeeded, INITIAL_SITE } from '../src/core/facts.ts'
 import { INITIAL_SETTINGS } from '../src/core/list.ts'
 import { parseIpAddress } from '../src/core/network.ts'
 import { makePerson } from '../src/core/person.ts'
@@ -28,15 +28,18 @@ const BATCH = 5000
 const recipient = must(parseAddress('team@lists.example.org'))
 const sender = must(parseAddress('p5@members.example'))
 const person = must(makePerson(['member']))
-const query = factsNeeded({
-  phase: 'RCPT',
-  front: 'policy',
-  client: { ip: must(parseIpAddress('192.0.2.7')), name: 'mx.members.example', helo: 'mx.members.example' },
-  sender,
-  recipient,
-  recipientsBefore: 0,
-  message: 'm1',
-})
+const query = factsNeeded(
+  {
+    phase: 'RCPT',
+    front: 'policy',
+    client: { ip: must(parseIpAddress('192.0.2.7')), name: 'mx.members.example', helo: 'mx.members.example' },
+    sender,
+    recipient,
+    recipientsBefore: 0,
+    message: 'm1',
+  },
+  INITIAL_SITE,
+)
 
 /** Imports `count` people; gives milliseconds, and the resident memory at its height, in MiB. */
 async function fill(store: Store, count: number): Promise<{ readonly ms: number; readonly mib: number }> {

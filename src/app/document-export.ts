@@ -49,7 +49,8 @@ function ordered<K extends string>(
 function personLine(who: Who, person: Person): string {
   const action = person.action === undefined ? '' : `, "action": ${JSON.stringify(person.action)}`
   const roles = person.roles.map(role => JSON.stringify(role)).join(', ')
-  return `{ "who": ${JSON.stringify(formatWho(who))}, "roles": [${roles}]${action} }`
+  const linked = person.linked === undefined ? '' : `, "linked": ${JSON.stringify(mailboxOf(person.linked))}`
+  return `{ "who": ${JSON.stringify(formatWho(who))}, "roles": [${roles}]${action}${linked} }`
 }
 
 async function* people(directory: Directory, list: ListAddress): AsyncGenerator<string> {

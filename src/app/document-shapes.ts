@@ -1,4 +1,5 @@
 /** The entries of an import document, as shapes that are handed what stands there and check it there and then. */
+import { type AddressKey, parseAddress } from '../core/address.ts'
 import type { Domain } from '../core/domain.ts'
 import {
   ACTIONS,
@@ -17,7 +18,7 @@ import { type ObjectShape, quoted, type ScalarShape, Wrong } from './document-js
 import type { PersonEntry } from './ports.ts'
 
 const DOMAIN_KEYS = ['domain', 'flavour'] as const
-const PERSON_KEYS = ['who', 'roles', 'action'] as const
+const PERSON_KEYS = ['who', 'roles', 'action', 'linked'] as const
 
 /** One of the keys that are known here. */
 export function known<K extends string>(key: string, keys: readonly K[]): K {
@@ -88,6 +89,7 @@ export function personShape(take: (entry: PersonEntry) => void): ObjectShape {
   let who: Who | undefined
   let roles: Set<Role> | undefined
   let action: Action | undefined
+  let linked: AddressKey | undefined
   return {
     kind: 'object',
     member: key => {
@@ -105,6 +107,10 @@ export function personShape(take: (entry: PersonEntry) => void): ObjectShape {
           return oneOf(ACTIONS, value => {
             action = value
           })
+        case 'linked':
+          return parsedBy(parseAddress, value => {
+            linked = value.key
+          })
       }
     },
     end: () => {
@@ -112,7 +118,9 @@ export function personShape(take: (entry: PersonEntry) => void): ObjectShape {
       if (roles === undefined) throw missing('roles')
       const person = makePerson([...roles], action)
       if (!person.ok) throw new Wrong(`"roles": ${person.problem}`)
-      take({ who, person: person.value })
+      if (linked !== undefined && who.startsWith('@'))
+        throw new Wrong('"linked": a domain is nobody\'s address')
+      take({ who, person: linked === undefined ? person.value : { ...person.value, linked } })
     },
   }
 }

@@ -3,11 +3,10 @@
  * into a temporary answer. Synchronous wherever the facts are at hand.
  */
 import { decide, type TraceStep } from '../core/decide.ts'
-import { type Facts, factsNeeded, isEmptyQuery, NO_FACTS, type Site } from '../core/facts.ts'
+import { type Facts, factsNeeded, isEmptyQuery, NO_FACTS, type Site, senderForms } from '../core/facts.ts'
 import { type Reason, replyFor } from '../core/reason.ts'
 import type { Transaction } from '../core/transaction.ts'
 import type { Verdict } from '../core/verdict.ts'
-import { whoIs } from '../core/who.ts'
 import { type Clock, type FactsStore, type PromiseOr, StoreUnavailable } from './ports.ts'
 
 /** A decision, as it is noted. */
@@ -69,7 +68,7 @@ export class Gate {
   ask(tx: Transaction, asking: Asking = {}): PromiseOr<Verdict> {
     const started = this.#parts.clock()
     try {
-      const query = factsNeeded(tx)
+      const query = factsNeeded(tx, this.#parts.site)
       const facts = isEmptyQuery(query) ? NO_FACTS : this.#parts.store.load(query)
       if (!(facts instanceof Promise)) return this.#judge(tx, facts, asking, started)
       return facts.then(
@@ -84,7 +83,7 @@ export class Gate {
   /** Judges a transaction and tells how, without noting it. Rejects with `StoreUnavailable` if the store is away. */
   async explain(tx: Transaction): Promise<Explanation> {
     const trace: TraceStep[] = []
-    const query = factsNeeded(tx)
+    const query = factsNeeded(tx, this.#parts.site)
     const facts = isEmptyQuery(query) ? NO_FACTS : await this.#parts.store.load(query)
     return { verdict: decide(tx, facts, this.#parts.site, trace), trace }
   }
@@ -119,14 +118,16 @@ export class Gate {
 
   /** Counts a post that was let through to a list with a rate; off the answer path. */
   #count(tx: Transaction, verdict: Verdict, facts: Facts): void {
-    if (tx.phase !== 'RCPT' || tx.message === undefined || tx.sender.kind !== 'address') return
+    if (tx.phase !== 'RCPT' || tx.message === undefined) return
     if (verdict.list === undefined || verdict.service !== undefined) return
     if (verdict.kind === 'reject' || verdict.kind === 'defer' || verdict.reason === 'existence-only') return
     const list = facts.lists.get(verdict.list)
     const rate = list?.settings.ok === true ? list.settings.value.rate : undefined
     if (rate === undefined || list?.posts.counted === true) return
+    const { poster } = senderForms(tx.sender, this.#parts.site)
+    if (poster === undefined) return
     this.#parts.store
-      .countPost({ list: verdict.list, sender: whoIs(tx.sender), message: tx.message, ...rate })
+      .countPost({ list: verdict.list, sender: poster, message: tx.message, ...rate })
       .catch((error: unknown) => this.#parts.recorder.storeState('down', error))
   }
 }

@@ -11,6 +11,8 @@ const ADVICE: Readonly<Partial<Record<ProblemCode, string>>> = {
   'setting-invalid': 'postern list set --help explains every setting',
   'preset-invalid': 'postern list add --help explains the presets',
   'person-unknown': 'postern member ls LIST shows who is on it',
+  'person-linked': 'postern member ls LIST shows whose addresses are linked to whose',
+  'person-known': 'postern member remove LIST ADDRESS, and link it then',
   'person-unreadable': 'postern member remove LIST ADDRESS without --role removes the whole record',
   'role-unheld': 'postern member ls LIST shows the roles of everybody on it',
   'ban-unknown': 'postern ban ls shows the bans from all lists, postern ban ls --list LIST those of one',

@@ -49,7 +49,7 @@ function findList(
 ): ListFacts | undefined {
   const row = tables.lists.get(address)
   if (row === undefined) return undefined
-  const [sender] = query.sender
+  const { poster, message } = query
   return {
     address,
     settings: parseSettings(row.settings),
@@ -61,8 +61,8 @@ function findList(
     ),
     bans: new Set(people.filter(who => groups.has(row.bans, who))),
     posts:
-      sender === undefined || query.message === undefined
+      poster === undefined || message === undefined
         ? { made: 0, counted: false }
-        : posts.find(row.posts, sender, query.message),
+        : posts.find(row.posts, poster, message),
   }
 }

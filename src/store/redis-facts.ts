@@ -105,14 +105,14 @@ function listAsked(
 ): { tag: string; asked: Asked; read: (replies: readonly unknown[]) => ListFacts | undefined } {
   const asked = new Asked()
   const list = keys.list(address)
-  const [sender] = query.sender
-  const counts = query.message !== undefined && sender !== undefined
-  const posts = counts ? list.postsOf(sender) : ''
+  const { poster, message } = query
+  const counts = message !== undefined && poster !== undefined
+  const posts = counts ? list.postsOf(poster) : ''
   const settings = asked.add(true, 'HGETALL', list.list)
   const people = asked.fields(list.people, peopleKeys(query))
   const bans = asked.fields(list.bans, peopleKeys(query))
   const made = asked.add(counts, 'SCARD', posts)
-  const counted = asked.add(counts, 'SISMEMBER', posts, query.message ?? '')
+  const counted = asked.add(counts, 'SISMEMBER', posts, message ?? '')
   return {
     tag: list.tag,
     asked,

@@ -4,7 +4,7 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { PersonEntry, Store } from '../../src/app/ports.ts'
-import { type Facts, type FactsQuery, factsNeeded, isEmptyQuery } from '../../src/core/facts.ts'
+import { type Facts, type FactsQuery, factsNeeded, INITIAL_SITE, isEmptyQuery } from '../../src/core/facts.ts'
 import { INITIAL_SETTINGS, type ListSettings, parseSettings } from '../../src/core/list.ts'
 import type { MtaKey } from '../../src/core/mta.ts'
 import { parseMtaKey } from '../../src/core/mta.ts'
@@ -389,7 +389,7 @@ export function describeStore(
       const recipient = address('team-owner@lists.example.org')
 
       async function found(tx: Transaction): Promise<Facts> {
-        const query = factsNeeded(tx)
+        const query = factsNeeded(tx, INITIAL_SITE)
         expect(isEmptyQuery(query)).toBe(false)
         return store.load(query)
       }
@@ -775,7 +775,13 @@ export function describeStore(
         expect(await store.addBan('site', name)).toBe('added')
         expect(await store.addForbidden(name)).toBe('added')
         await store.countPost({ list, sender: name, message: 'm1', posts: 2, seconds: 3600 })
-        const query = { ...NOTHING_ASKED, lists: [list, OTHER], sender: whoKeysOf(odd(local)), message: 'm1' }
+        const query = {
+          ...NOTHING_ASKED,
+          lists: [list, OTHER],
+          sender: whoKeysOf(odd(local)),
+          poster: whoIs(odd(local)),
+          message: 'm1',
+        }
         const facts = await other.load(query)
         expect(facts).toMatchObject({ forbidden: new Set([name]), siteBans: new Set([name]) })
         expect(facts.lists.get(list)).toEqual({

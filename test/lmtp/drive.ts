@@ -29,7 +29,7 @@ export type Judge = (tx: Transaction) => Verdict
 export async function lawOver(state: StateDocument = LISTS): Promise<Judge> {
   const store = new MemoryStore()
   await putState(store, state)
-  return tx => decide(tx, store.load(factsNeeded(tx)), INITIAL_SITE)
+  return tx => decide(tx, store.load(factsNeeded(tx, INITIAL_SITE)), INITIAL_SITE)
 }
 
 export interface Spoken {

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { open } from 'lmdb'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Store } from '../../src/app/ports.ts'
-import { factsNeeded } from '../../src/core/facts.ts'
+import { factsNeeded, INITIAL_SITE } from '../../src/core/facts.ts'
 import { INITIAL_SETTINGS } from '../../src/core/list.ts'
 import { parseMtaKey } from '../../src/core/mta.ts'
 import { parseIpAddress } from '../../src/core/network.ts'
@@ -76,14 +76,17 @@ const members = (count: number, prefix = 'p') =>
   }))
 
 const query = (who: Who) => ({
-  ...factsNeeded({
-    phase: 'RCPT',
-    front: 'policy',
-    client: {},
-    sender: reversePath('someone@example.net'),
-    recipient: address('team@lists.example.org'),
-    recipientsBefore: 0,
-  }),
+  ...factsNeeded(
+    {
+      phase: 'RCPT',
+      front: 'policy',
+      client: {},
+      sender: reversePath('someone@example.net'),
+      recipient: address('team@lists.example.org'),
+      recipientsBefore: 0,
+    },
+    INITIAL_SITE,
+  ),
   sender: [who],
 })
 
@@ -511,7 +514,7 @@ describe('the work of a decision', () => {
             groups: new Groups(watched),
             posts: new Posts(watched, groups, Date.now),
           }
-          const facts = database.read(() => findFacts(parts, factsNeeded(tx)))
+          const facts = database.read(() => findFacts(parts, factsNeeded(tx, INITIAL_SITE)))
           expect(facts).toMatchObject({ knownMta: '::/0' })
           expect(facts.lists.get(TEAM)?.people.get(ALICE)).toEqual({ ok: true, value: MEMBER })
           return calls
@@ -558,7 +561,7 @@ describe('the work of a decision', () => {
         posts: new Posts(watched, groups, Date.now),
       }
       database.read(() =>
-        findFacts(parts, factsNeeded({ phase: 'EHLO', front: 'policy', client: tx.client })),
+        findFacts(parts, factsNeeded({ phase: 'EHLO', front: 'policy', client: tx.client }, INITIAL_SITE)),
       )
       expect(lookups).toBe(0)
       expect(groups.count(SITE_GROUPS.known)).toBe(0)

@@ -7,7 +7,7 @@ import { inspect } from 'node:util'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Store } from '../../src/app/ports.ts'
-import { factsNeeded } from '../../src/core/facts.ts'
+import { factsNeeded, INITIAL_SITE } from '../../src/core/facts.ts'
 import { INITIAL_SETTINGS } from '../../src/core/list.ts'
 import { openRedisStore, type RedisStoreOptions } from '../../src/store/redis.ts'
 import { requirePart } from '../support/parts.ts'
@@ -18,15 +18,18 @@ import { cuttingServer, silentServer, stubbornServer } from './resp.ts'
 
 const skip = redisMissing('the store while Redis is away') !== undefined
 
-const QUERY = factsNeeded({
-  phase: 'RCPT',
-  front: 'policy',
-  client: { name: 'mx.example.net' },
-  sender: reversePath('alice@example.net'),
-  recipient: address('team@lists.example.org'),
-  recipientsBefore: 0,
-  message: 'm1',
-})
+const QUERY = factsNeeded(
+  {
+    phase: 'RCPT',
+    front: 'policy',
+    client: { name: 'mx.example.net' },
+    sender: reversePath('alice@example.net'),
+    recipient: address('team@lists.example.org'),
+    recipientsBefore: 0,
+    message: 'm1',
+  },
+  INITIAL_SITE,
+)
 
 const UNAVAILABLE = { name: 'StoreUnavailable', code: 'POSTERN_STORE_UNAVAILABLE' }
 

@@ -79,7 +79,7 @@ describe.skipIf(skip)('redis', () => {
   describe('a question', () => {
     async function commandsOf(tx: Parameters<typeof factsNeeded>[0]): Promise<readonly string[][]> {
       proxy.taken()
-      await store.load(factsNeeded(tx))
+      await store.load(factsNeeded(tx, INITIAL_SITE))
       const { turns, commands } = proxy.taken()
       expect(turns).toBe(1)
       return commands
@@ -150,7 +150,7 @@ describe.skipIf(skip)('redis', () => {
   })
 
   describe('by hand', () => {
-    const facts = async () => (await store.load(factsNeeded(RCPT))).lists.get(TEAM)
+    const facts = async () => (await store.load(factsNeeded(RCPT, INITIAL_SITE))).lists.get(TEAM)
 
     test('one field makes a list, and the others are as they are at first', async () => {
       expect(await facts()).toBeUndefined()
@@ -249,7 +249,9 @@ describe.skipIf(skip)('redis', () => {
       await admin.set(key(), 'x')
       const found = (await facts())?.settings
       expect(found).toEqual({ ok: false, problem: expect.stringContaining(key()) })
-      const near = (await store.load(factsNeeded({ ...RCPT, recipient: other }))).lists.get(other.key)
+      const near = (await store.load(factsNeeded({ ...RCPT, recipient: other }, INITIAL_SITE))).lists.get(
+        other.key,
+      )
       expect(near?.settings.ok).toBe(true)
     })
 
@@ -275,7 +277,7 @@ describe.skipIf(skip)('redis', () => {
 
     test('another type of key where the site’s should be makes every answer temporary', async () => {
       await admin.set(keys.site.bans, 'x')
-      await expect(store.load(factsNeeded(RCPT))).rejects.toMatchObject({
+      await expect(store.load(factsNeeded(RCPT, INITIAL_SITE))).rejects.toMatchObject({
         code: 'POSTERN_STORE_UNAVAILABLE',
         message: expect.stringContaining(keys.site.bans),
       })
@@ -283,7 +285,7 @@ describe.skipIf(skip)('redis', () => {
 
     test('a flavour of a domain that there is not: decisions go on, listings say so', async () => {
       await admin.hset(keys.site.domains, 'lists.example.org', 'mailwoman')
-      expect((await store.load(factsNeeded(RCPT))).domain).toEqual({
+      expect((await store.load(factsNeeded(RCPT, INITIAL_SITE))).domain).toEqual({
         ok: true,
         value: { flavour: 'mailman' },
       })
@@ -306,7 +308,7 @@ describe.skipIf(skip)('redis', () => {
       async text => {
         await store.createList(TEAM, INITIAL_SETTINGS)
         await admin.hset(keys.site.domains, 'lists.example.org', text)
-        const facts = await store.load(factsNeeded(RCPT))
+        const facts = await store.load(factsNeeded(RCPT, INITIAL_SITE))
         expect(facts.domain?.ok).toBe(false)
         expect(decide(RCPT, facts, INITIAL_SITE)).toMatchObject({ kind: 'defer', reason: 'list-unreadable' })
         await expect(store.getDomain(RCPT.recipient.domain)).rejects.toThrow(/lists\.example\.org/)
@@ -324,7 +326,7 @@ describe.skipIf(skip)('redis', () => {
 
   describe('the schema', () => {
     test('is written with the first change, and not before', async () => {
-      await store.load(factsNeeded(RCPT))
+      await store.load(factsNeeded(RCPT, INITIAL_SITE))
       await store.getList(TEAM)
       expect(await allKeys()).toEqual([])
       await store.addForbidden(ALICE)
@@ -342,7 +344,7 @@ describe.skipIf(skip)('redis', () => {
         code: 'POSTERN_STORE_SCHEMA',
         message: expect.stringMatching(message),
       })
-      await expect(store.load(factsNeeded(RCPT))).rejects.toMatchObject({
+      await expect(store.load(factsNeeded(RCPT, INITIAL_SITE))).rejects.toMatchObject({
         code: 'POSTERN_STORE_UNAVAILABLE',
         message: expect.stringMatching(message),
         cause: { code: 'POSTERN_STORE_SCHEMA' },
@@ -367,9 +369,9 @@ describe.skipIf(skip)('redis', () => {
 
     test('of a newer version that takes over counts with the next question', async () => {
       await store.createList(TEAM, INITIAL_SETTINGS)
-      await store.load(factsNeeded(RCPT))
+      await store.load(factsNeeded(RCPT, INITIAL_SITE))
       await admin.set(keys.site.schema, '2')
-      await expect(store.load(factsNeeded(RCPT))).rejects.toThrow(/schema version 2/)
+      await expect(store.load(factsNeeded(RCPT, INITIAL_SITE))).rejects.toThrow(/schema version 2/)
     })
   })
 
@@ -466,7 +468,7 @@ describe.skipIf(skip)('redis', () => {
     async function cost(): Promise<{ readonly calls: Record<string, number>; readonly bytes: number }> {
       await admin.config('RESETSTAT')
       proxy.taken()
-      const facts = await store.load(factsNeeded(RCPT))
+      const facts = await store.load(factsNeeded(RCPT, INITIAL_SITE))
       expect(facts.lists.get(TEAM)?.people.get(ALICE)).toEqual({ ok: true, value: MEMBER })
       const { bytes } = proxy.taken()
       const lines = (await admin.info('commandstats')).split('\r\n')

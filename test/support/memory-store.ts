@@ -74,9 +74,9 @@ export class MemoryStore implements Store {
           return person === undefined ? [] : [[key, parsed(person)] as const]
         }),
       )
-      const [sender] = query.sender
-      const asked = sender !== undefined && query.message !== undefined
-      const counted = asked ? this.#counted(list, sender) : new Set<string>()
+      const { poster } = query
+      const asked = poster !== undefined && query.message !== undefined
+      const counted = asked ? this.#counted(list, poster) : new Set<string>()
       lists.set(address, {
         address,
         settings: parsed(list.settings),

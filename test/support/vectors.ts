@@ -35,6 +35,7 @@ export interface StateDocument {
       readonly roles: readonly Role[]
       readonly action?: Action
       readonly seen?: boolean
+      readonly linked?: string
     }[]
   }[]
   readonly bans?: readonly string[]
@@ -137,9 +138,13 @@ export async function putState(store: Store, state: StateDocument): Promise<void
     const key: ListAddress = address(list.address).key
     const staged = await store.stagePeople(key)
     await staged.add(
-      (list.people ?? []).map(({ who, roles, action, seen }) => ({
+      (list.people ?? []).map(({ who, roles, action, seen, linked }) => ({
         who: must(parseWho(who)),
-        person: { ...must(makePerson(roles, action)), ...(seen === true && { seen }) },
+        person: {
+          ...must(makePerson(roles, action)),
+          ...(seen === true && { seen }),
+          ...(linked !== undefined && { linked: address(linked).key }),
+        },
       })),
     )
     const replacement = {

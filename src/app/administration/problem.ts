@@ -26,6 +26,8 @@ export const REFUSED_CODES = [
   'list-unreadable',
   'person-unknown',
   'person-unreadable',
+  'person-known',
+  'person-linked',
   'role-unheld',
   'ban-unknown',
   'forbidden-unknown',

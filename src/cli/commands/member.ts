@@ -1,9 +1,10 @@
 /** `postern member`: the people of a list. */
 import type { ChangedPerson, RemovedPerson } from '../../app/administration/people.ts'
-import { readGrant, readWho } from '../../app/administration/people.ts'
+import { readGrant, readLinkTarget, readWho } from '../../app/administration/people.ts'
 import type { Outcome } from '../../app/administration/problem.ts'
+import { mailboxOf } from '../../core/address.ts'
 import { ACTIONS } from '../../core/list.ts'
-import { formatPerson, ROLES } from '../../core/person.ts'
+import { formatPerson, type Person, ROLES } from '../../core/person.ts'
 import { formatWho, type Who } from '../../core/who.ts'
 import { type AddCommand, JSON_OPTION, repeated, teach, WHO_HELP } from '../command.ts'
 import { EXIT, Failure } from '../exit.ts'
@@ -78,19 +79,31 @@ async function fromInput(
   else if (refused > 0) session.status = EXIT.refused
 }
 
-function added({ who, change, person }: ChangedPerson): string {
-  return `${formatWho(who)}: ${change}${change === 'changed' ? ', now' : ':'} ${formatPerson(person)}`
+/** Addresses that are linked to somebody's, and what became of them. */
+function otherAddresses(linked: readonly Who[], what: string): string {
+  return linked.length === 0 ? '' : `; ${what}: ${linked.map(formatWho).join(', ')}`
 }
 
-function removed({ who, left }: RemovedPerson): string {
+function added({ who, change, person, linked }: ChangedPerson): string {
+  const now = `${change}${change === 'changed' ? ', now' : ':'} ${formatPerson(person)}`
+  return `${formatWho(who)}: ${now}${otherAddresses(linked, 'so are other addresses')}`
+}
+
+function removed({ who, left, linked }: RemovedPerson): string {
+  const others = otherAddresses(linked, 'so are other addresses')
   return left === undefined
-    ? `${formatWho(who)}: removed`
-    : `${formatWho(who)}: changed, now ${formatPerson(left)}`
+    ? `${formatWho(who)}: removed${others}`
+    : `${formatWho(who)}: changed, now ${formatPerson(left)}${others}`
+}
+
+function personJson({ linked, ...person }: Person): object {
+  return linked === undefined ? person : { ...person, linked: mailboxOf(linked) }
 }
 
 interface AddOptions {
   readonly role?: readonly string[]
   readonly action?: string
+  readonly linkedTo?: string
 }
 
 async function addMembers(
@@ -101,15 +114,25 @@ async function addMembers(
 ): Promise<void> {
   const grant = session.value(readGrant({ roles: options.role ?? [], action: options.action }))
   const named = namedBy(session, texts)
+  const to = options.linkedTo === undefined ? undefined : session.value(readLinkTarget(options.linkedTo))
+  if (to !== undefined && (options.role !== undefined || options.action !== undefined)) {
+    throw new Failure(
+      EXIT.usage,
+      'a linked address has the roles and the action of the other one: --linked-to stands alone',
+    )
+  }
   const { people } = await session.administration()
   const address = session.value(await people.list(listText))
+  const links = people.links(address)
+  const add = (who: Who): Promise<Outcome<ChangedPerson>> =>
+    to === undefined ? people.add(address, who, grant, links) : people.link(address, who, to)
   if (named.kind === 'input') {
     return fromInput(session, address, async who => {
-      const outcome = await people.add(address, who, grant)
+      const outcome = await add(who)
       return outcome.ok ? { ok: true, value: outcome.value.change } : outcome
     })
   }
-  for (const who of named.who) await session.say(added(session.value(await people.add(address, who, grant))))
+  for (const who of named.who) await session.say(added(session.value(await add(who))))
 }
 
 async function removeMembers(
@@ -122,16 +145,17 @@ async function removeMembers(
   session.value(readGrant({ roles: role === undefined ? [] : [role] }))
   const { people } = await session.administration()
   const address = session.value(await people.list(listText))
+  const links = people.links(address)
   if (named.kind === 'input') {
     return fromInput(session, address, async who => {
-      const outcome = await people.remove(address, who, role)
+      const outcome = await people.remove(address, who, role, links)
       return outcome.ok
         ? { ok: true, value: outcome.value.left === undefined ? 'removed' : 'changed' }
         : outcome
     })
   }
   for (const who of named.who) {
-    const outcome = await people.remove(address, who, role)
+    const outcome = await people.remove(address, who, role, links)
     if (outcome.ok) await session.say(removed(outcome.value))
     else await session.refuse(outcome.problem)
   }
@@ -161,6 +185,10 @@ export const memberCommands: AddCommand = (parent, session) => {
         '--action <action>',
         `what happens to their posts, before what the list says: ${ACTIONS.join(', ')}; none goes by the list again`,
       )
+      .option(
+        '--linked-to <address>',
+        'they are other addresses of this person, and are to the list what that person is',
+      )
       .action((list: string, who: readonly string[], options: AddOptions) =>
         addMembers(session, list, who, options),
       ),
@@ -171,6 +199,10 @@ export const memberCommands: AddCommand = (parent, session) => {
       [
         'postern member add team@lists.example.org @example.com --role nonmember --action accept',
         'a whole domain may post',
+      ],
+      [
+        'postern member add team@lists.example.org bob@home.example --linked-to bob@example.net',
+        'another address of his',
       ],
       ['postern member add team@lists.example.org - < addresses', 'many members'],
     ],
@@ -185,7 +217,9 @@ ${ROLES.join(', ')}.`,
     member
       .command('remove')
       .summary('remove people or roles')
-      .description('Removes people from a list, or one of their roles. With the last role goes the record.')
+      .description(
+        'Removes people from a list, or one of their roles. With the last role goes the record, and with the record go the addresses that are linked to it.',
+      )
       .argument('<list>', 'the posting address of the list')
       .argument('<who...>', 'addresses or domains; - reads them from standard input, one a line')
       .option('--role <role>', `only this role: ${ROLES.join(', ')}`)
@@ -220,7 +254,9 @@ ${ROLES.join(', ')}.`,
               ? `${formatWho(who)}\t${formatPerson(person.value)}`
               : `${JSON.stringify(who)}\tunreadable: ${person.problem}`,
           value: ({ who, person }) =>
-            person.ok ? { who: formatWho(who), ...person.value } : { who, problem: person.problem },
+            person.ok
+              ? { who: formatWho(who), ...personJson(person.value) }
+              : { who, problem: person.problem },
         })
       }),
     [
