@@ -369,6 +369,6 @@ describe('whatever bytes come', () => {
       ),
       { numRuns: 300 },
     )
-    expect(deliveries).toBeGreaterThan(50)
+    expect(deliveries).toBeGreaterThan(10)
   }, 60_000)
 })
