@@ -55,6 +55,8 @@ export interface EximOptions {
   readonly lmtp: TcpEndpoint
   /** The switches of `exim/settings` that are on. */
   readonly switches?: readonly string[]
+  /** The list domains, in place of `lists.example.org`. */
+  readonly domains?: readonly string[]
   /** More of the main section. */
   readonly main?: string
   /** The ACL for RCPT, in place of the usual one. */
@@ -85,8 +87,9 @@ export interface Exim {
 }
 
 /** `exim/settings` with the ports and switches of a test. */
-function settings({ policy, lmtp, switches = [] }: EximOptions): string {
+function settings({ policy, lmtp, switches = [], domains = ['lists.example.org'] }: EximOptions): string {
   const places = {
+    '= lists.example.org\n': `= ${domains.join(' : ')}\n`,
     'inet:127.0.0.1:10040': policy.kind === 'unix' ? policy.path : `inet:${policy.host}:${policy.port}`,
     '= 127.0.0.1\n': `= ${lmtp.host}\n`,
     '= 10042': `= ${lmtp.port}`,
@@ -121,6 +124,7 @@ local_interfaces = 127.0.0.1
 hosts_proxy = 127.0.0.1
 host_lookup_order = byaddr
 keep_environment =
+notifier_socket =
 tls_advertise_hosts =
 smtputf8_advertise_hosts = *
 prdr_enable = true
