@@ -82,6 +82,8 @@ export interface SinkOptions {
   /** In place of the store in memory. */
   readonly facts?: (store: MemoryStore) => FactsStore
   readonly delivery?: Delivery
+  /** Those that lists name in their settings. */
+  readonly deliveries?: Readonly<Record<string, Delivery>>
   readonly settings?: Partial<LmtpSettings>
   /** Makes names for messages; `ID1`, `ID2` … if not given. */
   readonly newId?: () => string
@@ -124,7 +126,7 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
   let count = 0
   const front = createLmtpFront({
     gate,
-    deliveryFor: () => options.delivery ?? keeping,
+    deliveryFor: name => options.deliveries?.[name ?? ''] ?? options.delivery ?? keeping,
     log,
     newId: options.newId ?? (() => `ID${++count}`),
     settings: {
