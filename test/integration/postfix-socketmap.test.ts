@@ -1,4 +1,5 @@
 /** Postfix looks lists up in Postern: what is made while it runs receives mail at once, with nothing touched in it. */
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { SmtpClient } from '../support/smtp-client.ts'
 import {
@@ -31,7 +32,7 @@ const SUITE = 'Postfix with everything looked up'
 
 describe.skipIf(leftOutWithoutPostfix(SUITE)).each(storesFor(SUITE))('everything, on the %s store', store => {
   let site: Site
-  const lists = [{ name: 'team', members: ['alice@example.net'] }]
+  const lists = ['team', 'queued'].map(name => ({ name, members: ['alice@example.net'] }))
   const document = { domains: [{ domain: 'lists.example.org' }, { domain: 'other.example.org' }] }
   beforeAll(async () => {
     site = await startSite({
@@ -88,6 +89,25 @@ describe.skipIf(leftOutWithoutPostfix(SUITE)).each(storesFor(SUITE))('everything
       'postmaster@example.org',
       'postmaster@example.org',
     ])
+  })
+
+  test('mail that is queued while Postern is away is delivered once, when it is back', async () => {
+    const { maildirRoot } = site.postern
+    rmSync(maildirRoot, { recursive: true, force: true })
+    writeFileSync(maildirRoot, 'not a directory')
+    const client = await site.outsider()
+    expect(await rcpt(client, 'queued@lists.example.org')).toBe(ACCEPTED)
+    await send(client)
+    await site.postfix.waitForLog(/to=<queued@lists\.example\.org>.* status=deferred .* 451 4\.3\.0 /)
+    await site.postern.stop()
+    await site.postfix.waitForLog(
+      /to=<queued@lists\.example\.org>.* status=deferred .*(?:refused|lookup|rewrite)/,
+    )
+    rmSync(maildirRoot)
+    mkdirSync(maildirRoot)
+    await site.postern.start()
+    expect(await site.settled()).toEqual([])
+    expect(site.copies('queued').map(asSent)).toEqual([MESSAGE])
   })
 
   test('the store is away: 451, whoever is written to; back: mail flows, with no restart', async () => {
