@@ -4,6 +4,7 @@
  */
 import { Bans, ForbiddenSenders } from './administration/bans.ts'
 import { Domains } from './administration/domains.ts'
+import type { KnownDeliveries } from './administration/known-deliveries.ts'
 import { type ListReport, reportOf } from './administration/list-report.ts'
 import { Lists } from './administration/lists.ts'
 import { Mtas } from './administration/mtas.ts'
@@ -21,10 +22,11 @@ export class Administration {
   readonly mtas: Mtas
   readonly #directory: Directory
 
-  constructor(directory: Directory) {
+  /** `deliveries` names those that may be chosen; if not given, any may be. */
+  constructor(directory: Directory, deliveries?: KnownDeliveries) {
     this.#directory = directory
-    this.domains = new Domains(directory)
-    this.lists = new Lists(directory)
+    this.domains = new Domains(directory, deliveries)
+    this.lists = new Lists(directory, deliveries)
     this.people = new People(directory)
     this.bans = new Bans(directory)
     this.forbidden = new ForbiddenSenders(directory)

@@ -4,6 +4,7 @@
  */
 import { type Address, mailboxOf } from '../core/address.ts'
 import { formatSettings } from '../core/list.ts'
+import { formatDomainSettings } from '../core/list-domain.ts'
 import type { Person } from '../core/person.ts'
 import type { ListAddress } from '../core/transaction.ts'
 import { formatWho, type Who } from '../core/who.ts'
@@ -106,7 +107,10 @@ async function* domains(directory: Directory, scope: ExportScope): AsyncGenerato
   const named = scope === 'everything' ? undefined : new Set(scope.map(({ domain }) => domain))
   for await (const { domain, record } of domainsInOrder(directory)) {
     if (named !== undefined && !named.has(domain)) continue
-    yield `{ "domain": ${JSON.stringify(domain)}, "flavour": ${JSON.stringify(record.flavour)} }`
+    const members = Object.entries({ domain, ...formatDomainSettings(record) }).map(
+      ([name, text]) => `${JSON.stringify(name)}: ${JSON.stringify(text)}`,
+    )
+    yield `{ ${members.join(', ')} }`
   }
 }
 

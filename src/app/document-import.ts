@@ -5,11 +5,11 @@
  */
 import type { Address } from '../core/address.ts'
 import type { Domain } from '../core/domain.ts'
-import { type Flavour, INITIAL_SETTINGS, type ListSettings, SETTINGS } from '../core/list.ts'
+import { type Flavour, INITIAL_SETTINGS, type ListSettings } from '../core/list.ts'
 import type { ListDomain } from '../core/list-domain.ts'
 import type { ListAddress } from '../core/transaction.ts'
 import type { Who } from '../core/who.ts'
-import { putDomain } from './administration/domains.ts'
+import { plannedDomain, putDomain } from './administration/domains.ts'
 import { type SettingChange, settingChanges } from './administration/lists.ts'
 import { type Overlap, overlapsOf } from './administration/service-overlap.ts'
 import { type DocumentEntry, type ListEntry, readDocument } from './document.ts'
@@ -62,11 +62,13 @@ export interface ImportedList {
   readonly repeated: number
   readonly bans: { readonly added: number; readonly removed: number }
   readonly overlaps: readonly Overlap[]
+  /** The name of the delivery that the list chooses now. */
+  readonly delivery: string | undefined
 }
 
 /** What is said while a document is put in place. */
 export type ImportNews =
-  | { readonly kind: 'domain'; readonly domain: Domain; readonly flavour: Flavour; readonly change: Change }
+  | { readonly kind: 'domain'; readonly domain: Domain; readonly record: ListDomain; readonly change: Change }
   /** People of a list that is not in place yet have been read. */
   | { readonly kind: 'progress'; readonly address: ListAddress; readonly people: number }
   | ImportedList
@@ -125,7 +127,7 @@ class Import {
       case 'person':
         return this.#person(entry.entry)
       case 'domain':
-        return this.#domain(entry.domain, entry.flavour)
+        return this.#domain(entry.domain, entry.settings)
       case 'list':
         return this.#begin(entry)
       case 'list-end':
@@ -138,13 +140,12 @@ class Import {
     }
   }
 
-  async #domain(domain: Domain, given: Flavour | undefined): Promise<void> {
+  async #domain(domain: Domain, given: Partial<ListDomain>): Promise<void> {
     const { dryRun, report } = this.#options
-    const { record, change } = dryRun
-      ? await wouldPutDomain(this.#directory, domain, given)
-      : await putDomain(this.#directory, domain, given)
+    const put = dryRun ? plannedDomain : putDomain
+    const { record, change } = await put(this.#directory, domain, given)
     this.#domains.set(domain, record.flavour)
-    report({ kind: 'domain', domain, flavour: record.flavour, change })
+    report({ kind: 'domain', domain, record, change })
   }
 
   async #begin({ address, settings, place }: ListEntry): Promise<void> {
@@ -199,19 +200,9 @@ class Import {
       repeated: list.people - people.added - people.changed - people.unchanged,
       bans: { added, removed: oldBans.size - (newBans.size - added) },
       overlaps,
+      delivery: settings.delivery,
     })
   }
-}
-
-async function wouldPutDomain(
-  directory: Directory,
-  domain: Domain,
-  given: Flavour | undefined,
-): Promise<{ readonly record: ListDomain; readonly change: Change }> {
-  const before = await directory.getDomain(domain)
-  const flavour = given ?? before?.flavour ?? SETTINGS.flavour.initial
-  const change = before === undefined ? 'added' : before.flavour === flavour ? 'unchanged' : 'changed'
-  return { record: { flavour }, change }
 }
 
 /**

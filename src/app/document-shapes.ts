@@ -1,15 +1,8 @@
 /** The entries of an import document, as shapes that are handed what stands there and check it there and then. */
 import { type AddressKey, parseAddress } from '../core/address.ts'
 import type { Domain } from '../core/domain.ts'
-import {
-  ACTIONS,
-  type Action,
-  FLAVOURS,
-  type Flavour,
-  type ListSettings,
-  SETTING_NAMES,
-  SETTINGS,
-} from '../core/list.ts'
+import { ACTIONS, type Action, type ListSettings, SETTING_NAMES, SETTINGS } from '../core/list.ts'
+import { DOMAIN_SETTING_NAMES, DOMAIN_SETTINGS, type ListDomain } from '../core/list-domain.ts'
 import type { Parsed } from '../core/parsed.ts'
 import { makePerson, ROLES, type Role } from '../core/person.ts'
 import { parseWho, type Who } from '../core/who.ts'
@@ -17,7 +10,7 @@ import { parseListDomain } from './administration/domains.ts'
 import { type ObjectShape, quoted, type ScalarShape, Wrong } from './document-json.ts'
 import type { PersonEntry } from './ports.ts'
 
-const DOMAIN_KEYS = ['domain', 'flavour'] as const
+const DOMAIN_KEYS = ['domain', ...DOMAIN_SETTING_NAMES] as const
 const PERSON_KEYS = ['who', 'roles', 'action', 'linked'] as const
 
 /** One of the keys that are known here. */
@@ -59,27 +52,26 @@ function missing(key: string): Wrong {
   return new Wrong(`the key ${quoted(key)} is missing`)
 }
 
-/** A list domain. */
-export function domainShape(take: (domain: Domain, flavour: Flavour | undefined) => void): ObjectShape {
+/** A list domain, with some of its settings. */
+export function domainShape(take: (domain: Domain, settings: Partial<ListDomain>) => void): ObjectShape {
   let domain: Domain | undefined
-  let flavour: Flavour | undefined
+  const settings: Record<string, unknown> = {}
   return {
     kind: 'object',
     member: key => {
-      switch (known(key, DOMAIN_KEYS)) {
-        case 'domain':
-          return parsedBy(parseListDomain, value => {
-            domain = value
-          })
-        case 'flavour':
-          return oneOf(FLAVOURS, value => {
-            flavour = value
-          })
+      const name = known(key, DOMAIN_KEYS)
+      if (name !== 'domain') {
+        return parsedBy<unknown>(DOMAIN_SETTINGS[name].parse, value => {
+          settings[name] = value
+        })
       }
+      return parsedBy(parseListDomain, value => {
+        domain = value
+      })
     },
     end: () => {
       if (domain === undefined) throw missing('domain')
-      take(domain, flavour)
+      take(domain, settings as Partial<ListDomain>)
     },
   }
 }

@@ -7,7 +7,8 @@
  */
 import type { Address } from '../core/address.ts'
 import type { Domain } from '../core/domain.ts'
-import type { Flavour, ListSettings } from '../core/list.ts'
+import type { ListSettings } from '../core/list.ts'
+import type { ListDomain } from '../core/list-domain.ts'
 import { type MtaKey, parseMtaKey } from '../core/mta.ts'
 import type { Parsed } from '../core/parsed.ts'
 import { parseWho, type Who } from '../core/who.ts'
@@ -39,7 +40,8 @@ export interface ListEntry {
 
 /** One entry of a document. A list is a `list`, its people, and a `list-end`. */
 export type DocumentEntry =
-  | { readonly kind: 'domain'; readonly domain: Domain; readonly flavour: Flavour | undefined }
+  /** A domain, with the settings that the document names. */
+  | { readonly kind: 'domain'; readonly domain: Domain; readonly settings: Partial<ListDomain> }
   | ListEntry
   | { readonly kind: 'person'; readonly entry: PersonEntry }
   | { readonly kind: 'list-end'; readonly bans: readonly Who[] }
@@ -112,8 +114,8 @@ class DocumentShapes {
     }
   }
 
-  readonly #domain = (domain: Domain, flavour: Flavour | undefined): void => {
-    this.#entries.push({ kind: 'domain', domain, flavour })
+  readonly #domain = (domain: Domain, settings: Partial<ListDomain>): void => {
+    this.#entries.push({ kind: 'domain', domain, settings })
   }
 
   readonly #person = (entry: PersonEntry): void => {

@@ -8,6 +8,9 @@ const ADVICE: Readonly<Partial<Record<ProblemCode, string>>> = {
   'list-exists': 'postern list set ADDRESS changes its settings',
   'list-unreadable':
     'its mail is deferred until its settings are put right where they were written, or an import replaces the list',
+  'domain-setting-invalid': 'postern domain set --help explains every setting',
+  'delivery-unknown':
+    'postern check-config shows the deliveries; --force takes a name that only other hosts have',
   'setting-invalid': 'postern list set --help explains every setting',
   'preset-invalid': 'postern list add --help explains the presets',
   'person-unknown': 'postern member ls LIST shows who is on it',

@@ -53,8 +53,11 @@ export class Session {
     return this.#store
   }
 
-  async administration(): Promise<Administration> {
-    return new Administration(await this.store())
+  /** Administration of the store. With `force` also deliveries may be chosen that the configuration does not have. */
+  async administration(options: { readonly force?: true | undefined } = {}): Promise<Administration> {
+    const { delivery } = await this.config()
+    const deliveries = options.force === true ? undefined : Object.keys(delivery.named)
+    return new Administration(await this.store(), deliveries)
   }
 
   /** The value of an outcome. @throws Failure */

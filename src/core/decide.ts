@@ -3,6 +3,7 @@
  * a trace kept.
  */
 import { afterAcceptance } from './after-acceptance.ts'
+import { chosenDelivery } from './chosen-delivery.ts'
 import { type Facts, type Site, senderForms } from './facts.ts'
 import { type Parsed, parsed } from './parsed.ts'
 import { replyFor } from './reason.ts'
@@ -120,8 +121,7 @@ function inShadow(verdict: Verdict, target: Target): Verdict {
 function withList(verdict: Verdict, { target, facts }: AnyRecipientCase): Verdict {
   if (!('settings' in target) || verdict.list === undefined) return verdict
   const { settings } = target
-  const ofDomain = facts.domain?.ok === true ? facts.domain.value.delivery : undefined
-  const delivery = settings.delivery ?? ofDomain
+  const delivery = chosenDelivery(settings, facts.domain?.ok === true ? facts.domain.value : undefined)?.name
   const parts = target.kind === 'posting' && looksAtParts(settings)
   if (delivery === undefined && !parts) return verdict
   return { ...verdict, ...(delivery !== undefined && { delivery }), ...(parts && { looksAtParts: true }) }

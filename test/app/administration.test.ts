@@ -11,6 +11,7 @@ import {
 } from '../../src/app/administration/problem.ts'
 import { Administration } from '../../src/app/administration.ts'
 import type { Directory } from '../../src/app/ports.ts'
+import type { Domain } from '../../src/core/domain.ts'
 import { FLAVOURS, INITIAL_SETTINGS } from '../../src/core/list.ts'
 import { problem } from '../../src/core/parsed.ts'
 import { candidatesOf } from '../../src/core/recipient.ts'
@@ -27,7 +28,7 @@ let administration: Administration
 
 beforeEach(async () => {
   store = new MemoryStore(() => 0)
-  administration = new Administration(store)
+  administration = new Administration(store, ['maildir', 'own'])
   await administration.domains.add('lists.example.org')
   await administration.lists.add(TEAM)
 })
@@ -66,7 +67,22 @@ type Case = readonly [
 const CASES: readonly Case[] = [
   ['a domain that is none', () => administration.domains.add('a..b'), 'domain-invalid'],
   ['an address literal', () => administration.domains.add('[192.0.2.1]'), 'domain-invalid'],
-  ['a flavour that is none', () => administration.domains.add('a.example', 'smartlist'), 'flavour-invalid'],
+  [
+    'a flavour that is none',
+    () => administration.domains.add('a.example', { flavour: 'smartlist' }),
+    'domain-setting-invalid',
+  ],
+  [
+    'a setting of a domain that is none',
+    () => administration.domains.set('lists.example.org', { colour: 'red' }),
+    'domain-setting-invalid',
+  ],
+  ['settings of no domain', () => administration.domains.set('a.example', {}), 'domain-unknown'],
+  [
+    'a delivery that the configuration does not have',
+    () => administration.lists.set(TEAM, { texts: { delivery: 'archive' } }),
+    'delivery-unknown',
+  ],
   ['a domain with lists', () => administration.domains.remove('lists.example.org'), 'domain-in-use'],
   ['a domain that is not there', () => administration.domains.remove('a.example'), 'domain-unknown'],
   ['a list that is no address', () => administration.lists.add('team'), 'list-invalid'],
@@ -124,7 +140,13 @@ describe('problems', () => {
   })
 
   test('every code is in a case here, or below', () => {
-    const elsewhere: ProblemCode[] = ['list-unreadable', 'person-unreadable', 'role-unheld']
+    const elsewhere: ProblemCode[] = [
+      'list-unreadable',
+      'person-unreadable',
+      'person-known',
+      'person-linked',
+      'role-unheld',
+    ]
     const covered = new Set([...CASES.map(([, , code]) => code), ...elsewhere])
     expect([...MALFORMED_CODES, ...REFUSED_CODES].filter(code => !covered.has(code))).toEqual([])
   })
@@ -150,12 +172,35 @@ describe('problems', () => {
 
 describe('domains', () => {
   test('adding one again keeps its flavour unless another is given', async () => {
-    expect(value(await administration.domains.add('a.example', 'sympa'))).toMatchObject({ change: 'added' })
+    expect(value(await administration.domains.add('a.example', { flavour: 'sympa' }))).toMatchObject({
+      change: 'added',
+    })
     expect(value(await administration.domains.add('A.EXAMPLE.'))).toMatchObject({
       change: 'unchanged',
       record: { flavour: 'sympa' },
     })
-    expect(value(await administration.domains.add('a.example', 'mlmmj'))).toMatchObject({ change: 'changed' })
+    expect(value(await administration.domains.add('a.example', { flavour: 'mlmmj' }))).toMatchObject({
+      change: 'changed',
+    })
+  })
+
+  test('settings that are given are changed, the others stay', async () => {
+    const { domains } = administration
+    await domains.add('a.example', { flavour: 'sympa' })
+    const changes = value(await domains.set('A.example', { delivery: 'own' }))
+    expect(changes).toMatchObject({
+      record: { flavour: 'sympa', delivery: 'own' },
+      changes: [{ name: 'delivery', from: '', to: 'own' }],
+    })
+    expect(value(await domains.add('a.example', { flavour: 'mlmmj' }))).toMatchObject({
+      change: 'changed',
+      record: { flavour: 'mlmmj', delivery: 'own' },
+    })
+    expect(value(await domains.set('a.example', { delivery: 'own' })).changes).toEqual([])
+    expect(value(await domains.set('a.example', { delivery: '' })).changes).toEqual([
+      { name: 'delivery', from: 'own', to: '' },
+    ])
+    expect(await store.getDomain('a.example' as Domain)).toEqual({ flavour: 'mlmmj' })
   })
 
   test('a domain whose name ends another is not in use for it', async () => {
@@ -164,9 +209,58 @@ describe('domains', () => {
   })
 })
 
+describe('deliveries', () => {
+  const ways: readonly [string, (delivery: string, to: Administration) => Promise<Outcome<unknown>>][] = [
+    ['a new domain', (delivery, { domains }) => domains.add('b.example', { delivery })],
+    ['a domain', (delivery, { domains }) => domains.set('lists.example.org', { delivery })],
+    ['a new list', (delivery, { lists }) => lists.add('b@lists.example.org', { texts: { delivery } })],
+    ['a list', (delivery, { lists }) => lists.set(TEAM, { texts: { delivery } })],
+  ]
+
+  test.each(ways)('%s takes one that is known, or none', async (_, choose) => {
+    expect(codeOf(await choose('own', administration))).toBe('ok')
+    expect(codeOf(await choose('', administration))).not.toBe('delivery-unknown')
+  })
+
+  test.each(ways)('%s does not take one that is not, and is not changed', async (_, choose) => {
+    const refused = await choose('owns', administration)
+    expect(refused).toEqual({
+      ok: false,
+      problem: {
+        code: 'delivery-unknown',
+        sentence: 'the configuration has no delivery owns, only maildir, own',
+      },
+    })
+    expect(await store.getDomain('b.example' as Domain)).toBeUndefined()
+    expect(await store.getDomain('lists.example.org' as Domain)).toEqual({ flavour: 'mailman' })
+    expect(await store.getList('b@lists.example.org' as ListAddress)).toBeUndefined()
+    expect(await store.getList(TEAM as ListAddress)).toMatchObject({
+      settings: { value: { delivery: undefined } },
+    })
+  })
+
+  test.each(ways)('%s takes any where none are known', async (_, choose) => {
+    expect(codeOf(await choose('owns', new Administration(store)))).toBe('ok')
+  })
+
+  test('one that has gone from the configuration since does not keep other settings from being changed', async () => {
+    await new Administration(store).lists.set(TEAM, { texts: { delivery: 'gone' } })
+    expect(codeOf(await administration.lists.set(TEAM, { texts: { max_size: '5' } }))).toBe('ok')
+  })
+
+  test('a report says who has chosen', async () => {
+    const chosen = async (): Promise<unknown> => value(await administration.report(TEAM)).delivery
+    expect(await chosen()).toBeUndefined()
+    await administration.domains.set('lists.example.org', { delivery: 'own' })
+    expect(await chosen()).toEqual({ name: 'own', by: 'domain' })
+    await administration.lists.set(TEAM, { texts: { delivery: 'maildir' } })
+    expect(await chosen()).toEqual({ name: 'maildir', by: 'list' })
+  })
+})
+
 describe('lists', () => {
   test("a new list has its domain's flavour, unless told otherwise", async () => {
-    await administration.domains.add('a.example', 'mlmmj')
+    await administration.domains.add('a.example', { flavour: 'mlmmj' })
     expect(value(await administration.lists.add('x@a.example')).settings.flavour).toBe('mlmmj')
     const own = await administration.lists.add('y@a.example', { texts: { flavour: 'sympa' } })
     expect(value(own).settings.flavour).toBe('sympa')
@@ -185,7 +279,7 @@ describe('lists', () => {
     'overlaps with service addresses of %s are said, whichever list comes first',
     async flavour => {
       const separator = flavour === 'mlmmj' ? '+' : '-'
-      await administration.domains.add('a.example', flavour)
+      await administration.domains.add('a.example', { flavour })
       const owner = `x${separator}owner@a.example`
       expect(candidatesOf(address(owner)).some(({ service }) => service === 'owner')).toBe(true)
       await administration.lists.add(owner)
@@ -200,7 +294,7 @@ describe('lists', () => {
     expect(value(await administration.lists.add('team+owner@lists.example.org')).overlaps).toEqual([
       { taker: 'team+owner@lists.example.org', giver: TEAM, service: undefined },
     ])
-    await administration.domains.add('a.example', 'mlmmj')
+    await administration.domains.add('a.example', { flavour: 'mlmmj' })
     await administration.lists.add('x@a.example')
     expect(value(await administration.lists.add('x-owner@a.example')).overlaps).toEqual([])
   })

@@ -68,7 +68,7 @@ describe('import', () => {
   test('says what is new', async () => {
     const none = { added: 0, changed: 0, removed: 0, unchanged: 0 }
     expect(await imported(store, DOCUMENT)).toEqual([
-      { kind: 'domain', domain: 'lists.example.org', flavour: 'mlmmj', change: 'added' },
+      { kind: 'domain', domain: 'lists.example.org', record: { flavour: 'mlmmj' }, change: 'added' },
       {
         kind: 'list',
         address: 'team@lists.example.org',
@@ -186,6 +186,42 @@ describe('import', () => {
     const lists = [{ address: 'team@lists.example.org' }, { address: 'team+owner@lists.example.org' }]
     const told = listsIn(await imported(store, { ...DOCUMENT, lists }))
     expect(told.map(({ overlaps }) => overlaps.length)).toEqual([0, 1])
+  })
+})
+
+describe('settings of a domain', () => {
+  const domain = (settings: object): object => ({
+    postern: 1,
+    domains: [{ domain: 'a.example', ...settings }],
+  })
+
+  test('are changed where they are named, and stay where they are not', async () => {
+    await imported(store, domain({ flavour: 'sympa', delivery: 'archive' }))
+    expect(await imported(store, domain({ flavour: 'mlmmj' }))).toEqual([
+      {
+        kind: 'domain',
+        domain: 'a.example',
+        record: { flavour: 'mlmmj', delivery: 'archive' },
+        change: 'changed',
+      },
+    ])
+    const none = await imported(store, domain({ delivery: '' }), { dryRun: true })
+    expect(none).toMatchObject([{ change: 'changed' }])
+    expect(await imported(store, domain({ delivery: '' }))).toEqual(none)
+    expect(await store.getDomain('a.example' as Domain)).toEqual({ flavour: 'mlmmj' })
+  })
+
+  test('are exported, all of them, and put back', async () => {
+    await imported(store, domain({ flavour: 'sympa', delivery: 'archive' }))
+    const before = await exported(store)
+    expect(JSON.parse(before)).toMatchObject({
+      domains: [{ domain: 'a.example', flavour: 'sympa', delivery: 'archive' }],
+    })
+    const news = await imported(store, JSON.parse(before) as object)
+    expect(news[0]).toMatchObject({ change: 'unchanged' })
+    const other = new MemoryStore(() => 0)
+    await imported(other, JSON.parse(before) as object)
+    expect(await exported(other)).toBe(before)
   })
 })
 
@@ -342,7 +378,7 @@ describe('export', () => {
     for await (const piece of exportDocument(store, [address])) text += piece
     const document = JSON.parse(text) as Record<string, unknown>
     expect(Object.keys(document)).toEqual(['postern', 'domains', 'lists'])
-    expect(document['domains']).toEqual([{ domain: 'lists.example.org', flavour: 'mlmmj' }])
+    expect(document['domains']).toEqual([{ domain: 'lists.example.org', flavour: 'mlmmj', delivery: '' }])
     expect(document['lists']).toMatchObject([{ address: 'news@lists.example.org' }])
   })
 

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { quoted } from '../../src/app/document-json.ts'
+import { SETTING_NAMES } from '../../src/core/list.ts'
 import { parseWho } from '../../src/core/who.ts'
 import { anyDocument, bytesOf, read } from './documents.ts'
 
@@ -73,7 +74,17 @@ const DAMAGED: readonly (readonly [document: string, place: string, sentence: st
   [
     '{"postern": 1, "domains": [{"domain": "a.b", "flavour": "x"}]}',
     '1:57 $.domains[0].flavour',
-    'expected one of mailman, mlmmj, sympa, not "x"',
+    '"x": expected one of mailman, mlmmj, sympa',
+  ],
+  [
+    '{"postern": 1, "domains": [{"domain": "a.b", "delivery": "X"}]}',
+    '1:58 $.domains[0].delivery',
+    '"X": expected the name of a delivery: small letters, digits, - and _',
+  ],
+  [
+    '{"postern": 1, "domains": [{"wings": "2"}]}',
+    '1:29 $.domains[0]',
+    'unknown key "wings"; expected domain, flavour, delivery',
   ],
   [
     '{"postern": 1, "lists": [{}]}',
@@ -113,7 +124,7 @@ const DAMAGED: readonly (readonly [document: string, place: string, sentence: st
   [
     `${HEAD}"settings": {"colour": ""}}]}`,
     '1:66 $.lists[0].settings',
-    'unknown key "colour"; expected flavour, state, owner_action, moderator_action, member_action, nonmember_action, identity, late_refusal, max_size, max_recipients, rate, reply_text, reply_url, mode',
+    `unknown key "colour"; expected ${SETTING_NAMES.join(', ')}`,
   ],
   [`${PERSON}"x@y.example"]}]}`, '1:64 $.lists[0].people[0]', 'expected an object, not a string'],
   [`${PERSON}{"who": "x@y.example"}]}]}`, '1:85 $.lists[0].people[0]', 'the key "roles" is missing'],
@@ -228,7 +239,7 @@ describe('documents in order', () => {
     expect(error).toBeUndefined()
     expect(entries).toMatchObject([
       { kind: 'mta', list: 'refused', key: '192.0.2.1' },
-      { kind: 'domain', domain: 'b.example', flavour: undefined },
+      { kind: 'domain', domain: 'b.example', settings: {} },
       { kind: 'list', address: { key: 'a@b.example' }, settings: {} },
       { kind: 'person', entry: { who: 'm@c.example', person: { roles: ['member'] } } },
       { kind: 'list-end', bans: ['@x.example'] },

@@ -172,6 +172,7 @@ describe('examples', () => {
       'domains',
       'domains[].domain',
       'domains[].flavour',
+      'domains[].delivery',
       'lists',
       'lists[].address',
       'lists[].settings',

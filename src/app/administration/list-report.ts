@@ -1,4 +1,5 @@
 /** What there is to say about a list: its settings, its people and bans in numbers, and what it settles when. */
+import { type ChosenDelivery, chosenDelivery } from '../../core/chosen-delivery.ts'
 import type { ListSettings, Preset } from '../../core/list.ts'
 import type { Role } from '../../core/person.ts'
 import type { ListAddress } from '../../core/transaction.ts'
@@ -19,6 +20,8 @@ export interface ListReport {
     readonly unreadable: number
   }
   readonly bans: number
+  /** Where its mail goes, if the list or its domain has chosen; else it goes where the site says. */
+  readonly delivery: ChosenDelivery | undefined
 }
 
 /** Counts and reads; a long list is read once, from end to end. */
@@ -40,7 +43,8 @@ export async function reportOf(directory: Directory, text: string): Promise<Outc
   }
   let bans = 0
   for await (const _ of directory.bans(address)) bans++
-  return done({ address, settings, presets: presetsOf(settings), roles, people, bans })
+  const delivery = chosenDelivery(settings, await directory.getDomain(parsed.value.domain))
+  return done({ address, settings, presets: presetsOf(settings), roles, people, bans, delivery })
 }
 
 /** What is certain when the client names the list, and what has to wait for the message. */

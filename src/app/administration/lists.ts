@@ -15,6 +15,7 @@ import {
 import type { ListAddress } from '../../core/transaction.ts'
 import type { Directory, ListRecord } from '../ports.ts'
 import { readDomain } from './domains.ts'
+import { checkDelivery, type KnownDeliveries } from './known-deliveries.ts'
 import { parseListAddress } from './list-address.ts'
 import { done, type Outcome, outcomeOf, refused } from './problem.ts'
 import { type Overlap, overlapsOf } from './service-overlap.ts'
@@ -105,9 +106,11 @@ export async function readableList(
 
 export class Lists {
   readonly #directory: Directory
+  readonly #deliveries: KnownDeliveries
 
-  constructor(directory: Directory) {
+  constructor(directory: Directory, deliveries?: KnownDeliveries) {
     this.#directory = directory
+    this.#deliveries = deliveries
   }
 
   /** Makes a list in one of the list domains. Its flavour is the domain's unless the request says otherwise. */
@@ -115,7 +118,7 @@ export class Lists {
     const parsed = readListAddress(text)
     if (!parsed.ok) return parsed
     const { key: address, domain } = parsed.value
-    const wanted = apply(INITIAL_SETTINGS, request)
+    const wanted = this.#apply(INITIAL_SETTINGS, request)
     if (!wanted.ok) return wanted
     const record = await this.#directory.getDomain(domain)
     if (record === undefined) return refused('domain-unknown', `there is no list domain ${domain}`)
@@ -146,7 +149,7 @@ export class Lists {
     const before = await readableList(this.#directory, parsed.value.key)
     if (!before.ok) return before
     const { address } = before.value
-    const wanted = apply(before.value.settings, request)
+    const wanted = this.#apply(before.value.settings, request)
     if (!wanted.ok) return wanted
     const changes = settingChanges(before.value.settings, wanted.value)
     const change = Object.fromEntries(changes.map(({ name }) => [name, wanted.value[name]]))
@@ -155,6 +158,13 @@ export class Lists {
     return after === undefined
       ? refused('list-unknown', `there is no list ${address}`)
       : done({ address, settings: after, changes })
+  }
+
+  #apply(base: ListSettings, request: SettingsRequest): Outcome<ListSettings> {
+    const settings = apply(base, request)
+    if (!settings.ok) return settings
+    const delivery = checkDelivery(request.texts, this.#deliveries)
+    return delivery.ok ? settings : delivery
   }
 
   /** Lists by address: all of them, or those of one domain. */

@@ -7,10 +7,10 @@ import type { Parsed } from '../../core/parsed.ts'
 /** The request itself cannot be understood, whatever the store holds. */
 export const MALFORMED_CODES = [
   'domain-invalid',
-  'flavour-invalid',
   'list-invalid',
   'preset-invalid',
   'setting-invalid',
+  'domain-setting-invalid',
   'role-invalid',
   'action-invalid',
   'who-invalid',
@@ -24,6 +24,7 @@ export const REFUSED_CODES = [
   'list-unknown',
   'list-exists',
   'list-unreadable',
+  'delivery-unknown',
   'person-unknown',
   'person-unreadable',
   'person-known',

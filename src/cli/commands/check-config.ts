@@ -2,6 +2,7 @@
 import { type Endpoint, formatEndpoint } from '../../app/endpoint.ts'
 import type { Config } from '../../config/config.ts'
 import { type AddCommand, teach } from '../command.ts'
+import { deliveryInWords } from '../delivery-words.ts'
 import { columns } from '../listing.ts'
 
 function listening(endpoints: readonly Endpoint[]): string {
@@ -19,21 +20,14 @@ function milterInWords({ milter }: Config): string {
   return `${listening(milter.listen)}${milter.listen.length === 0 ? '' : by}`
 }
 
-function deliveryInWords({ delivery }: Config): string {
-  const settings = delivery.named[delivery.default]
-  switch (settings?.kind) {
-    case 'maildir':
-      return `maildirs in ${settings.path}`
-    case 'relay':
-      return `${delivery.default}, by LMTP to ${formatEndpoint(settings.to)}`
-    case 'pipe':
-      return `${delivery.default}, to ${settings.program}`
-    case 'stream':
-      return `${delivery.default}, into the stream ${settings.key} of Redis at ${formatEndpoint(settings.redis.endpoint)}`
-    case 'discard':
-    case undefined:
-      return delivery.default
-  }
+/** Every delivery, the default first. */
+function deliveries({ delivery }: Config): readonly (readonly string[])[] {
+  const isDefault = (name: string): boolean => name === delivery.default
+  const named = Object.entries(delivery.named).sort(([a], [b]) => Number(isDefault(b)) - Number(isDefault(a)))
+  return named.map(([name, settings], index) => [
+    index === 0 ? 'deliveries' : '',
+    `${name}${isDefault(name) ? ', the default' : ''}: ${deliveryInWords(settings)}`,
+  ])
 }
 
 function summaryOf(config: Config): readonly string[] {
@@ -45,7 +39,7 @@ function summaryOf(config: Config): readonly string[] {
     ['lmtp', listening(config.lmtp.listen)],
     ['socketmap', listening(config.socketmap.listen)],
     ['trial', listening(config.trial.enabled ? [config.trial.listen] : [])],
-    ['delivery', deliveryInWords(config)],
+    ...deliveries(config),
     ['log', `${config.log.format}, from ${config.log.level} on, addresses ${config.log.addresses}`],
   ])
 }

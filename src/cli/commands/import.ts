@@ -3,8 +3,11 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { overlapInWords } from '../../app/administration/service-overlap.ts'
 import type { ImportedList, ImportNews } from '../../app/document-import.ts'
 import type { SiteEntryKind } from '../../app/document-import-site.ts'
+import type { Config } from '../../config/config.ts'
 import { mailboxOf } from '../../core/address.ts'
 import { type AddCommand, teach } from '../command.ts'
+import { namedDelivery, unknownDeliveryInWords } from '../delivery-words.ts'
+import { domainInWords } from '../domain-words.ts'
 import { EXIT, Failure } from '../exit.ts'
 import type { Session } from '../session.ts'
 
@@ -36,13 +39,17 @@ function listLine({ address, isNew, people, settings, bans, repeated }: Imported
 /** Says what an import does: what changed on stdout, progress and warnings on stderr. */
 class Telling {
   readonly #session: Session
+  readonly #config: Config
+  /** Deliveries that the configuration does not have: who chose one first, and how many did after that. */
+  readonly #unknown = new Map<string, { readonly first: string; others: number }>()
   #anythingDone = false
   #toldAt: number
   /** Lines on their way out, in order. */
   #telling: Promise<void> = Promise.resolve()
 
-  constructor(session: Session) {
+  constructor(session: Session, config: Config) {
     this.#session = session
+    this.#config = config
     this.#toldAt = session.world.clock()
   }
 
@@ -62,15 +69,32 @@ class Telling {
         this.#progress(news.address, news.people)
         return
       case 'domain':
-        this.#data(`${news.domain}: domain ${news.change}, flavour ${news.flavour}`)
+        this.#data(domainInWords(news.domain, news.change, news.record))
+        this.#chose(news.domain, news.record.delivery)
         return
       case 'list':
         this.#data(listLine(news))
+        this.#chose(mailboxOf(news.address), news.delivery)
         for (const overlap of news.overlaps) this.#then(() => this.#session.warn(overlapInWords(overlap)))
         return
       case 'site-entries':
         this.#data(`${SITE_WORDS[news.of]}: ${news.added} added, ${news.unchanged} unchanged`)
     }
+  }
+
+  /** Says which names of deliveries the configuration does not have, and who has chosen each. */
+  warnOfUnknownDeliveries(): void {
+    for (const [name, { first, others }] of this.#unknown) {
+      const whose = others === 0 ? first : `${first} and ${others} more`
+      this.#then(() => this.#session.warn(unknownDeliveryInWords(whose, name)))
+    }
+  }
+
+  #chose(whose: string, name: string | undefined): void {
+    if (name === undefined || namedDelivery(this.#config, name) !== undefined) return
+    const known = this.#unknown.get(name)
+    if (known === undefined) this.#unknown.set(name, { first: whose, others: 0 })
+    else known.others++
   }
 
   #progress(address: string, people: number): void {
@@ -119,11 +143,12 @@ async function importFile(session: Session, file: string, dryRun: boolean): Prom
   ])
   const chunks = await chunksOf(session, file)
   const store = await session.store()
-  const telling = new Telling(session)
+  const telling = new Telling(session, await session.config())
   const signal = session.world.interruption()
   try {
     await importDocument(store, chunks, { dryRun, signal, report: news => telling.tell(news) })
   } catch (error) {
+    telling.warnOfUnknownDeliveries()
     await telling.written()
     const kept = telling.anythingDone
       ? 'what is listed above is in place, the rest is not'
@@ -137,6 +162,7 @@ async function importFile(session: Session, file: string, dryRun: boolean): Prom
     await session.say(state)
     throw error
   }
+  telling.warnOfUnknownDeliveries()
   await telling.written()
   if (dryRun) await session.say('nothing was changed: this was a dry run')
 }

@@ -1,14 +1,24 @@
 /** `postern list`: lists and their settings. */
 import { certaintyInWords, type ListReport } from '../../app/administration/list-report.ts'
-import { presetsOf, type SettingsRequest } from '../../app/administration/lists.ts'
+import { presetsOf } from '../../app/administration/lists.ts'
 import { overlapInWords } from '../../app/administration/service-overlap.ts'
+import type { Config } from '../../config/config.ts'
 import { mailboxOf } from '../../core/address.ts'
-import { formatSettings, PRESET_NAMES, PRESETS, SETTING_NAMES, SETTINGS } from '../../core/list.ts'
+import {
+  formatSettings,
+  INITIAL_SETTINGS,
+  PRESET_NAMES,
+  PRESETS,
+  SETTING_NAMES,
+  SETTINGS,
+} from '../../core/list.ts'
 import { ROLES } from '../../core/person.ts'
 import { type AddCommand, JSON_OPTION, teach } from '../command.ts'
+import { namedDelivery, warnOfUnknownDelivery } from '../delivery-words.ts'
 import { EXIT, Failure } from '../exit.ts'
 import { columns, jsonValue, list } from '../listing.ts'
 import type { Session } from '../session.ts'
+import { FORCE_OPTION, settingPairs, settingsHelp, shown } from '../setting-pairs.ts'
 
 const PRESETS_HELP = `Presets:\n${columns(
   PRESET_NAMES.map(name => [
@@ -19,32 +29,35 @@ const PRESETS_HELP = `Presets:\n${columns(
   ]),
 ).join('\n')}`
 
-const SETTINGS_HELP = `Settings:\n${SETTING_NAMES.map(
-  name =>
-    `  ${name}=${SETTINGS[name].format(SETTINGS[name].initial as never)}\n      ${SETTINGS[name].help}\n      (${SETTINGS[name].values})`,
-).join('\n')}`
+const SETTINGS_HELP = settingsHelp(SETTINGS, formatSettings(INITIAL_SETTINGS))
 
 const PRESET_OPTION = ['--preset <name>', `settings by name: ${PRESET_NAMES.join(', ')}`] as const
 
-/** What was asked of the settings: a preset, and KEY=VALUE over it. */
-function requestOf(pairs: readonly string[], preset: string | undefined): SettingsRequest {
-  const entries = pairs.map(pair => {
-    const at = pair.indexOf('=')
-    if (at < 1) throw new Failure(EXIT.usage, `${JSON.stringify(pair)}: expected KEY=VALUE`)
-    return [pair.slice(0, at), pair.slice(at + 1)] as const
-  })
-  const names = entries.map(([name]) => name)
-  const twice = names.find((name, index) => names.indexOf(name) !== index)
-  if (twice !== undefined) throw new Failure(EXIT.usage, `${twice} is given twice`)
-  return { preset, texts: Object.fromEntries(entries) }
+interface SettingOptions {
+  readonly preset?: string
+  readonly force?: true
 }
 
-/** A setting's value for the eye. */
-function shown(text: string): string {
-  return text === '' ? '-' : text
+/** Who has chosen the delivery of a list's mail, in words. */
+const CHOSEN_BY = {
+  list: 'chosen by the list',
+  domain: 'chosen by its domain',
+  site: "the site's default",
+} as const
+
+/** Where a list's mail goes, by this host's configuration. */
+function goesTo({ delivery }: ListReport, config: Config): { name: string; by: keyof typeof CHOSEN_BY } {
+  return delivery ?? { name: config.delivery.default, by: 'site' }
 }
 
-function reportLines({ address, settings, presets, roles, people, bans }: ListReport): readonly string[] {
+function goesToInWords(report: ListReport, config: Config): string {
+  const { name, by } = goesTo(report, config)
+  const what = namedDelivery(config, name) ?? 'not in the configuration here, so its mail is deferred'
+  return `${name}, ${CHOSEN_BY[by]}: ${what}`
+}
+
+function reportLines(report: ListReport, config: Config): readonly string[] {
+  const { address, settings, presets, roles, people, bans } = report
   const texts = formatSettings(settings)
   const counts = ROLES.map(role => `${roles[role]} ${role}${roles[role] === 1 ? '' : 's'}`).join(', ')
   return [
@@ -64,13 +77,16 @@ function reportLines({ address, settings, presets, roles, people, bans }: ListRe
             ],
           ]),
       ['  bans', `${bans}`],
+      ['  goes to', goesToInWords(report, config)],
     ]),
     '',
     certaintyInWords(settings),
   ]
 }
 
-function reportJson({ address, settings, presets, roles, people, bans }: ListReport): object {
+function reportJson(report: ListReport, config: Config): object {
+  const { address, settings, presets, roles, people, bans } = report
+  const { name, by } = goesTo(report, config)
   const { total, withAction, unreadable } = people
   return {
     address: mailboxOf(address),
@@ -78,30 +94,45 @@ function reportJson({ address, settings, presets, roles, people, bans }: ListRep
     presets,
     people: { total, ...roles, with_action: withAction, unreadable },
     bans,
+    goes_to: { delivery: name, chosen_by: by, known: namedDelivery(config, name) !== undefined },
     settled_at_rcpt: certaintyInWords(settings),
   }
 }
 
-async function addList(session: Session, text: string, request: SettingsRequest): Promise<void> {
-  const administration = await session.administration()
+async function addList(
+  session: Session,
+  text: string,
+  pairs: readonly string[],
+  { preset, force }: SettingOptions,
+): Promise<void> {
+  const request = { preset, texts: settingPairs(pairs) }
+  const administration = await session.administration({ force })
   const { address, settings, overlaps } = session.value(await administration.lists.add(text, request))
-  const preset = presetsOf(settings)[0] ?? 'none'
-  await session.say(`${mailboxOf(address)}: list added, flavour ${settings.flavour}, preset ${preset}`)
+  const first = presetsOf(settings)[0] ?? 'none'
+  await session.say(`${mailboxOf(address)}: list added, flavour ${settings.flavour}, preset ${first}`)
   for (const overlap of overlaps) await session.warn(overlapInWords(overlap))
+  await warnOfUnknownDelivery(session, mailboxOf(address), settings.delivery)
 }
 
-async function setList(session: Session, text: string, request: SettingsRequest): Promise<void> {
-  if (request.preset === undefined && Object.keys(request.texts ?? {}).length === 0) {
+async function setList(
+  session: Session,
+  text: string,
+  pairs: readonly string[],
+  { preset, force }: SettingOptions,
+): Promise<void> {
+  if (preset === undefined && pairs.length === 0) {
     throw new Failure(EXIT.usage, 'nothing to set: expected --preset or KEY=VALUE', {
       advice: 'postern list show ADDRESS shows the settings with their meaning',
     })
   }
-  const administration = await session.administration()
-  const { address, changes } = session.value(await administration.lists.set(text, request))
+  const request = { preset, texts: settingPairs(pairs) }
+  const administration = await session.administration({ force })
+  const { address, settings, changes } = session.value(await administration.lists.set(text, request))
   if (changes.length === 0) await session.say(`${mailboxOf(address)}: unchanged`)
   for (const { name, from, to } of changes) {
     await session.say(`${mailboxOf(address)}: ${name} changed from ${shown(from)} to ${shown(to)}`)
   }
+  await warnOfUnknownDelivery(session, mailboxOf(address), settings.delivery)
 }
 
 export const listCommands: AddCommand = (parent, session) => {
@@ -118,8 +149,9 @@ export const listCommands: AddCommand = (parent, session) => {
       .argument('<address>', 'the posting address of the new list')
       .argument('[settings...]', 'KEY=VALUE, over those of the preset')
       .option(...PRESET_OPTION)
-      .action((text: string, pairs: readonly string[], options: { readonly preset?: string }) =>
-        addList(session, text, requestOf(pairs, options.preset)),
+      .option(...FORCE_OPTION)
+      .action((text: string, pairs: readonly string[], options: SettingOptions) =>
+        addList(session, text, pairs, options),
       ),
     [
       ['postern list add team@lists.example.org', 'members may post, others may not'],
@@ -140,13 +172,15 @@ export const listCommands: AddCommand = (parent, session) => {
       .argument('<address>', 'the posting address of the list')
       .argument('[settings...]', 'KEY=VALUE, over those of the preset')
       .option(...PRESET_OPTION)
-      .action((text: string, pairs: readonly string[], options: { readonly preset?: string }) =>
-        setList(session, text, requestOf(pairs, options.preset)),
+      .option(...FORCE_OPTION)
+      .action((text: string, pairs: readonly string[], options: SettingOptions) =>
+        setList(session, text, pairs, options),
       ),
     [
       ['postern list set team@lists.example.org --preset moderated', 'every post of a member waits'],
       ['postern list set team@lists.example.org max_size=1000000 rate=10/1h', 'limits'],
       ['postern list set team@lists.example.org state=paused', 'defer its mail for a while'],
+      ['postern list set team@lists.example.org delivery=maildir', 'whatever its domain has chosen'],
     ],
     `${PRESETS_HELP}\n\n${SETTINGS_HELP}`,
   )
@@ -177,17 +211,18 @@ export const listCommands: AddCommand = (parent, session) => {
       .command('show')
       .summary('show all about a list')
       .description(
-        'Shows the settings of a list with their meaning, how many people and bans it has, and what is settled at RCPT.',
+        'Shows the settings of a list with their meaning, how many people and bans it has, where its mail goes, and what is settled at RCPT.',
       )
       .argument('<address>', 'the posting address of the list')
       .option(...JSON_OPTION)
       .action(async (text: string, options: { readonly json?: true }) => {
         const administration = await session.administration()
         const report = session.value(await administration.report(text))
+        const config = await session.config()
         const { stdout } = session.world
         if (options.json === true) {
-          await jsonValue(stdout, reportJson(report))
-        } else await stdout.line(reportLines(report).join('\n'))
+          await jsonValue(stdout, reportJson(report, config))
+        } else await stdout.line(reportLines(report, config).join('\n'))
       }),
     [['postern list show team@lists.example.org', 'settings, people, and what they mean']],
   )
