@@ -40,7 +40,10 @@ export function parseArgument(text: string): Parsed<Argument> {
     } else if (piece === '{' || piece === '}') {
       return problem(`a brace that belongs to no placeholder is written twice: ${piece}${piece}`)
     } else {
-      pieces.push(piece === '{{' ? '{' : piece === '}}' ? '}' : piece)
+      const text = piece === '{{' ? '{' : piece === '}}' ? '}' : piece
+      const before = pieces.at(-1)
+      if (typeof before === 'string') pieces[pieces.length - 1] = before + text
+      else pieces.push(text)
     }
   }
   const isPath = pieces.some(piece => typeof piece === 'string' && piece.includes('/'))
