@@ -5,6 +5,7 @@
 import { decide, type TraceStep } from '../core/decide.ts'
 import { type Facts, factsNeeded, isEmptyQuery, NO_FACTS, type Site, senderForms } from '../core/facts.ts'
 import { type Reason, replyFor } from '../core/reason.ts'
+import { NO_FORMS, type SenderForm } from '../core/sender-forms.ts'
 import type { Transaction } from '../core/transaction.ts'
 import type { Verdict } from '../core/verdict.ts'
 import { type Clock, type FactsStore, type PromiseOr, StoreUnavailable } from './ports.ts'
@@ -34,6 +35,8 @@ export interface Recorder {
 export interface Explanation {
   readonly verdict: Verdict
   readonly trace: readonly TraceStep[]
+  /** The envelope sender's address, and the other forms under which it was looked up; none where there is no address. */
+  readonly forms: readonly SenderForm[]
 }
 
 export interface GateParts {
@@ -85,7 +88,9 @@ export class Gate {
     const trace: TraceStep[] = []
     const query = factsNeeded(tx, this.#parts.site)
     const facts = isEmptyQuery(query) ? NO_FACTS : await this.#parts.store.load(query)
-    return { verdict: decide(tx, facts, this.#parts.site, trace), trace }
+    const { site } = this.#parts
+    const { forms } = 'sender' in tx ? senderForms(tx.sender, site) : NO_FORMS
+    return { verdict: decide(tx, facts, site, trace), trace, forms }
   }
 
   #judge(tx: Transaction, facts: Facts, asking: Asking, started: number): Verdict {

@@ -181,6 +181,7 @@ describe('examples', () => {
       'lists[].people[].who',
       'lists[].people[].roles',
       'lists[].people[].action',
+      'lists[].people[].linked',
       'bans',
       'forbidden',
       'mtas.known',

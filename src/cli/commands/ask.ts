@@ -5,6 +5,7 @@ import { Gate, type Recorder } from '../../app/gate.ts'
 import { StoreUnavailable } from '../../app/ports.ts'
 import { replyFor } from '../../core/reason.ts'
 import { formatReply } from '../../core/reply.ts'
+import type { SenderForm } from '../../core/sender-forms.ts'
 import { PHASES, type Phase } from '../../core/transaction.ts'
 import type { Verdict, VerdictKind } from '../../core/verdict.ts'
 import { type AddCommand, repeated, teach } from '../command.ts'
@@ -100,6 +101,7 @@ const STORE_AWAY: Answer = {
     reply: replyFor('store-unavailable'),
   },
   trace: [],
+  forms: [],
   refusedBefore: [],
 }
 
@@ -138,7 +140,21 @@ const REMARKS: Readonly<Partial<Record<VerdictKind, string>>> = {
   none: 'Not for Postern to judge: other mail goes its way.',
 }
 
-async function printText(session: Session, { verdict, trace }: Answer, explain: boolean): Promise<void> {
+/** Another form of the sender's address: how it comes about, and what it is good for. */
+function formInWords({ steps, counts }: SenderForm): string {
+  const way = steps.map(({ text }) => text).join('; ')
+  return counts === 'fully' ? way : `${way}; for bans alone`
+}
+
+function formJson({ form, steps, counts }: SenderForm): object {
+  return { address: form.text, steps: steps.map(({ kind, text }) => ({ kind, text })), counts }
+}
+
+async function printText(
+  session: Session,
+  { verdict, trace, forms }: Answer,
+  explain: boolean,
+): Promise<void> {
   const { stdout } = session.world
   const rows = [
     ['verdict', stdout.styled(STYLE[verdict.kind], verdict.kind)],
@@ -151,8 +167,14 @@ async function printText(session: Session, { verdict, trace }: Answer, explain: 
       ? []
       : [['enforced', `${verdict.shadowed.kind}, ${replyOf(verdict.shadowed)}`]]),
   ]
+  const [, ...others] = forms
+  const also = others.map(form => ['looked up as', form.form.text, formInWords(form)])
   const steps = explain
-    ? ['', ...columns(trace.map(({ rule, saw, verdict: kind }) => [rule, kind ?? '·', saw]))]
+    ? [
+        ...(also.length === 0 ? [] : ['', ...columns(also)]),
+        '',
+        ...columns(trace.map(({ rule, saw, verdict: kind }) => [rule, kind ?? '·', saw])),
+      ]
     : []
   await stdout.line([...columns(rows), ...steps].join('\n'))
   const remark = REMARKS[verdict.kind]
@@ -166,7 +188,10 @@ async function ask(session: Session, options: Options): Promise<void> {
     await session.warn(`RCPT would have refused ${recipient.text} already: ${replyOf(verdict)}`)
   }
   if (options.json === true) {
-    const trace = options.explain === true ? { trace: found.trace.map(step => present({ ...step })) } : {}
+    const trace =
+      options.explain === true
+        ? { trace: found.trace.map(step => present({ ...step })), forms: found.forms.map(formJson) }
+        : {}
     await jsonValue(session.world.stdout, { ...verdictJson(found.verdict), ...trace })
   } else await printText(session, found, options.explain === true)
   session.status = STATUS[found.verdict.kind]

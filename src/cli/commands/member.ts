@@ -71,7 +71,7 @@ async function fromInput(
   const { tally, wrong, refused } = await forEachLine(session, act)
   const done = [...tally].map(([what, count]) => `${count} ${what}`)
   const left = [
-    ...(refused > 0 ? [`${refused} not found`] : []),
+    ...(refused > 0 ? [`${refused} not done`] : []),
     ...(wrong > 0 ? [`${wrong} not understood`] : []),
   ]
   await session.say(`${listName}: ${[...done, ...left].join(', ') || 'nothing on standard input'}`)
