@@ -1,0 +1,115 @@
+/** Programs and streams as the daemon uses them: one message to lists with each, and an end in the midst of one. */
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { copiesIn, documentOf } from '../integration/site.ts'
+import { type Postern, startPostern } from '../support/daemon.ts'
+import { LmtpClient } from '../support/lmtp-client.ts'
+import { type RedisServer, redisMissing, startRedis } from '../support/redis-server.ts'
+
+const MESSAGE = 'From: alice@example.net\r\nSubject: x\r\n\r\nHello.\r\n'
+const PROGRAMS = {
+  takes: 'cat >"$PWD/taken"',
+  refuses: 'cat >/dev/null; echo "5.1.6 The list has moved"; exit 67',
+  fails: 'cat >/dev/null; echo "no such file" >&2; exit 78',
+  slow: 'cat >/dev/null; touch "$PWD/begun"; sleep 1; touch "$PWD/done"',
+}
+
+describe.skipIf(redisMissing('programs and streams in the daemon') !== undefined)('the daemon', () => {
+  let redis: RedisServer
+  let postern: Postern
+
+  beforeAll(async () => {
+    redis = await startRedis()
+    postern = await startPostern({ redisUrl: redis.url })
+    const pipes = Object.entries(PROGRAMS).map(([name, lines]) => {
+      const path = join(postern.directory, name)
+      writeFileSync(path, `#!/bin/sh\n${lines}\n`)
+      chmodSync(path, 0o755)
+      return `[delivery.pipe.${name}]\ncommand = ["${path}"]\ndirectory = "."\n`
+    })
+    // A running daemon is told of them.
+    const file = join(postern.directory, 'postern.toml')
+    const missing = '[delivery.pipe.missing]\ncommand = ["/nowhere/program"]\n'
+    const streams = `[delivery.stream.kept]\n[delivery.stream.full]\nurl = "${redis.url}"\nmax_entries = 1\n`
+    writeFileSync(file, [readFileSync(file, 'utf8'), ...pipes, missing, streams].join('\n'))
+    process.kill(postern.pid(), 'SIGHUP')
+    await vi.waitFor(() => expect(postern.log()).toMatch(/ configuration reloaded;/), 10_000)
+    const lists = [...Object.keys(PROGRAMS), 'missing', 'kept', 'full'].map(name => ({
+      name,
+      settings: { delivery: name },
+      members: ['alice@example.net'],
+    }))
+    const held = {
+      name: 'held',
+      settings: { delivery: 'takes', member_action: 'hold' },
+      members: ['alice@example.net'],
+    }
+    await postern.load(documentOf([...lists, held]))
+  })
+
+  afterAll(async () => {
+    await postern?.remove()
+    await redis?.remove()
+  })
+
+  async function send(...lists: readonly string[]): Promise<readonly string[]> {
+    if (postern.lmtp.kind !== 'tcp') throw new Error('no port')
+    const client = await LmtpClient.greeted({ port: postern.lmtp.port })
+    client.send(
+      'MAIL FROM:<alice@example.net>',
+      ...lists.map(name => `RCPT TO:<${name}@lists.example.org>`),
+      'DATA',
+    )
+    expect((await client.replies(lists.length + 2)).at(-1)).toMatch(/^354 /)
+    client.write(`${MESSAGE}.\r\n`)
+    const replies = await client.replies(lists.length)
+    client.destroy()
+    return replies
+  }
+
+  test('tells each recipient what became of its copy', async () => {
+    const replies = await send('refuses', 'takes', 'missing', 'full', 'kept', 'fails', 'full', 'held')
+    expect(replies).toEqual([
+      '550 5.1.6 The list has moved',
+      expect.stringMatching(/^250 2\.0\.0 <takes@lists\.example\.org> taken as /),
+      '451 4.3.0 Temporary failure; try again later',
+      expect.stringMatching(/^250 2\.0\.0 <full@lists\.example\.org> taken as /),
+      expect.stringMatching(/^250 2\.0\.0 <kept@lists\.example\.org> taken as /),
+      '451 4.3.5 The delivery program is not set up; try again later',
+      '451 4.3.1 There is no room for the message at the moment; try again later',
+      expect.stringMatching(/^250 2\.0\.0 <held@lists\.example\.org> taken as .* and waits for a moderator$/),
+    ])
+    expect(readFileSync(join(postern.directory, 'taken'), 'utf8')).toMatch(/\nSubject: x\n\nHello\.\n$/)
+    expect(copiesIn(postern, 'held', '.Held')).toHaveLength(1)
+    expect(copiesIn(postern, 'takes')).toEqual([])
+
+    const client = new Redis(redis.url, { protocol: 2 })
+    const entries = [
+      await client.xrange('postern:stream:kept', '-', '+'),
+      await client.xrange('postern:stream:full', '-', '+'),
+    ]
+    client.disconnect()
+    expect(entries.map(each => each.map(([, fields]) => fields.at(-1)))).toEqual([[MESSAGE], [MESSAGE]])
+
+    const log = postern.log()
+    expect(log).toMatch(
+      /refused by the next hop;.* delivery=<refuses> .*refuses ended with EX_NOUSER: 5\.1\.6 The list has moved/,
+    )
+    expect(log).toMatch(
+      /refused by the next hop;.* delivery=<fails> .*fails ended with EX_CONFIG: no such file/,
+    )
+    expect(log).toMatch(/error: message not delivered;.*\/nowhere\/program could not be started.*ENOENT/)
+    expect(log).toMatch(/refused by the next hop;.* delivery=<full> .*postern:stream:full holds 1 entries/)
+  })
+
+  test('ends when a program has ended that it had started, and the MTA has heard of it', async () => {
+    const replies = send('slow')
+    await vi.waitFor(() => expect(existsSync(join(postern.directory, 'begun'))).toBe(true), 10_000)
+    expect(await postern.stop()).toBe(0)
+    expect(await replies).toEqual([expect.stringMatching(/^250 2\.0\.0 /)])
+    expect(existsSync(join(postern.directory, 'done'))).toBe(true)
+    expect(postern.log()).not.toMatch(/ unexpected failure/)
+  })
+})
