@@ -57,6 +57,8 @@ export const MAX_PATH_LENGTH = 1024
 
 const ATOM = /^[^\x00-\x20\x7f()<>[\]:;@\\,"\ufffd]+$/
 const STRICT_DOT_STRING = /^[^\x00-\x20\x7f()<>[\]:;@\\,".]+(?:\.[^\x00-\x20\x7f()<>[\]:;@\\,".]+)*$/
+/** A local part as nearly all are: whatever is done with one, this stays as it is. */
+const USUAL = /^[a-z0-9_+=-]+(?:\.[a-z0-9_+=-]+)*$/
 const FORBIDDEN = /[\x00-\x1f\x7f\ufffd\ud800-\udfff]/u
 const SOURCE_ROUTE = /^@[^@,:<>\s]+(?:,@[^@,:<>\s]+)*:/
 
@@ -71,8 +73,19 @@ function unquote(text: string): string | undefined {
   return /^(?:[^"\\]|\\.)*$/su.test(inner) ? inner.replace(/\\(.)/gsu, '$1') : undefined
 }
 
+/** Makes the same as `make`, out of a usual local part. */
+function makeUsual(localPart: string, text: string): Parsed<Address> {
+  const domain = parseDomain(text)
+  if (!domain.ok) return domain
+  const key = `${localPart}@${domain.value}`
+  return parsed(
+    Object.freeze({ kind: 'address', localPart, domain: domain.value, key, text: key }) as Address,
+  )
+}
+
 function make(localPart: string, domain: string): Parsed<Address> {
   if (localPart === '') return problem('the local part is empty')
+  if (localPart.length <= MAX_LOCAL_PART_LENGTH && USUAL.test(localPart)) return makeUsual(localPart, domain)
   const normalised = localPart.normalize('NFC')
   if (normalised.length > MAX_LOCAL_PART_LENGTH) return problem('the local part is too long')
   if (FORBIDDEN.test(normalised)) return problem('the local part holds a character that no address may have')

@@ -17,6 +17,8 @@ export type Domain = string & { readonly [domainBrand]: true }
 export const MAX_DOMAIN_LENGTH = 255
 
 const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/
+/** A domain as nearly all are: in canonical form already. */
+const USUAL = /^(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z]{1,63}$/
 const GENERAL_LITERAL = /^[a-z0-9-]*[a-z0-9]:[\x21-\x5a\x5e-\x7e]+$/i
 const NUMERIC = /^(?:\d+|0x[0-9a-f]*)$/
 
@@ -45,6 +47,7 @@ function toAscii(name: string): string {
 
 /** Parses a domain in either spelling, U-labels or A-labels, any case, with or without one trailing dot. */
 export function parseDomain(text: string): Parsed<Domain> {
+  if (text.length <= MAX_DOMAIN_LENGTH && USUAL.test(text)) return parsed(text as Domain)
   if (text.length > 4 * MAX_DOMAIN_LENGTH) return problem('the domain is too long')
   if (text.startsWith('[') && text.endsWith(']')) return parseLiteral(text)
   const name = text.endsWith('.') ? text.slice(0, -1) : text

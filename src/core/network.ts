@@ -23,15 +23,14 @@ export interface Network {
   readonly text: string
 }
 
-const V4_OCTET = /^(?:0|[1-9]\d{0,2})$/
+const V4 = /^(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})$/
 const V6_GROUP = /^[0-9a-f]{1,4}$/i
 
 function parseV4(text: string): number[] | undefined {
-  const octets = text.split('.')
-  if (octets.length !== 4 || !octets.every(octet => V4_OCTET.test(octet) && Number(octet) <= 255)) {
-    return undefined
-  }
-  return octets.map(Number)
+  const match = V4.exec(text)
+  if (match === null) return undefined
+  const octets = [Number(match[1]), Number(match[2]), Number(match[3]), Number(match[4])]
+  return octets.every(octet => octet <= 255) ? octets : undefined
 }
 
 /** Groups between colons; only the last of the whole address may be written as IPv4. */
@@ -78,9 +77,9 @@ function formatV6(bytes: readonly number[]): string {
 }
 
 function fromBytes(bytes: readonly number[]): IpAddress {
-  const mapped = bytes.length === 16 && bytes.slice(0, 10).every(byte => byte === 0)
-  if (mapped && bytes[10] === 255 && bytes[11] === 255) return fromBytes(bytes.slice(12))
   const version = bytes.length === 4 ? 4 : 6
+  const mapped = version === 6 && bytes[10] === 255 && bytes[11] === 255
+  if (mapped && bytes.slice(0, 10).every(byte => byte === 0)) return fromBytes(bytes.slice(12))
   const text = version === 4 ? bytes.join('.') : formatV6(bytes)
   return Object.freeze({ version, bytes: Object.freeze([...bytes]), text }) as IpAddress
 }

@@ -105,6 +105,24 @@ describe('properties', () => {
     )
   })
 
+  test('what is read the short way is read the same the long way', () => {
+    const usual = fc.stringMatching(/^[a-z0-9_+=.-]{1,20}$/)
+    const text = fc.stringMatching(/^[a-z0-9_-]{1,70}(\.[a-z0-9_-]{0,10}){0,3}\.[a-z0-9-]{1,6}$/)
+    fc.assert(
+      fc.property(usual, fc.oneof(domain, text), (local, dom) => {
+        const [short, long] = [
+          parseAddress(`${local}@${dom}`),
+          parseAddress(`${local.toUpperCase()}@${dom}.`),
+        ]
+        expect(short.ok).toBe(long.ok)
+        if (!short.ok || !long.ok) return
+        expect(short.value.domain).toBe(long.value.domain)
+        expect(short.value.key).toBe(long.value.key)
+        expect(short.value.text).toBe(long.value.text.toLowerCase())
+      }),
+    )
+  })
+
   test('a key is canonical: its own address has it', () => {
     fc.assert(
       fc.property(localPart, domain, (local, dom) => {
