@@ -69,13 +69,7 @@ function oneString(data: Buffer): string | undefined {
 /** Every string of a frame, the last one's NUL included. */
 function strings(data: Buffer): string[] | undefined {
   if (data.length === 0 || data[data.length - 1] !== NUL) return undefined
-  const found: string[] = []
-  for (let start = 0; start < data.length; ) {
-    const end = data.indexOf(NUL, start)
-    found.push(data.toString('utf8', start, end))
-    start = end + 1
-  }
-  return found
+  return data.toString('utf8', 0, data.length - 1).split('\0')
 }
 
 function decodeNegotiation(data: Buffer): Command | CommandFault {
@@ -173,23 +167,4 @@ export function decodeCommand(frame: Frame): Command | CommandFault {
     default:
       return 'command-unknown'
   }
-}
-
-/** Macros of one command that are kept at most; MTAs send about ten. */
-const MAX_MACROS = 100
-
-/** Reads macros: name and value in turn. A name without a value has an empty one; a last NUL may be missing. */
-export function decodeMacros(data: Buffer): ReadonlyMap<string, string> {
-  const macros = new Map<string, string>()
-  const next = (start: number): number => {
-    const end = data.indexOf(NUL, start)
-    return end === -1 ? data.length : end
-  }
-  for (let start = 0; start < data.length && macros.size < MAX_MACROS; ) {
-    const nameEnd = next(start)
-    const valueEnd = next(Math.min(nameEnd + 1, data.length))
-    macros.set(data.toString('utf8', start, nameEnd), data.toString('utf8', nameEnd + 1, valueEnd))
-    start = valueEnd + 1
-  }
-  return macros
 }

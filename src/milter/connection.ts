@@ -21,6 +21,7 @@ import {
   declaredSize,
   type MessageFacts,
   TEMPFAIL,
+  withHelo,
   withUser,
 } from './translate.ts'
 
@@ -33,6 +34,12 @@ export interface ConnectionParts {
 
 function early(verdict: Verdict): Answer {
   return isOwnFault(verdict) ? CONTINUE : answerTo(verdict)
+}
+
+/** A command of a message that there is none of. */
+// biome-ignore lint/correctness/useYield: it has nothing to ask.
+function* outOfPlace(): Work {
+  return TEMPFAIL
 }
 
 export class Connection {
@@ -64,8 +71,7 @@ export class Connection {
 
   /** HELO or EHLO, which may come more than once. */
   *helo(name: string): Work {
-    const { helo: _, ...client } = this.#client
-    this.#client = name === '' ? client : { ...client, helo: name }
+    this.#client = withHelo(this.#client, name)
     const verdict = yield {
       tx: { phase: 'EHLO', front: 'milter', client: this.#client },
       queueId: undefined,
@@ -93,20 +99,20 @@ export class Connection {
     return CONTINUE
   }
 
-  *rcpt(path: string, macros: Macros): Work {
-    return this.#message === undefined ? TEMPFAIL : yield* this.#message.rcpt(path, macros)
+  rcpt(path: string, macros: Macros): Work {
+    return this.#message === undefined ? outOfPlace() : this.#message.rcpt(path, macros)
   }
 
-  *data(macros: Macros): Work {
-    return this.#message === undefined ? TEMPFAIL : yield* this.#message.data(macros)
+  data(macros: Macros): Work {
+    return this.#message === undefined ? outOfPlace() : this.#message.data(macros)
   }
 
   header(name: string, value: string, size: number): Answer {
     return this.#message === undefined ? TEMPFAIL : this.#message.header(name, value, size)
   }
 
-  *endOfHeaders(macros: Macros): Work {
-    return this.#message === undefined ? TEMPFAIL : yield* this.#message.endOfHeaders(macros)
+  endOfHeaders(macros: Macros): Work {
+    return this.#message === undefined ? outOfPlace() : this.#message.endOfHeaders(macros)
   }
 
   body(size: number): Answer {

@@ -59,7 +59,9 @@ export class Message {
   }
 
   get #hasOthers(): boolean {
-    return this.#unnamed > 0 || [...this.#accepted.values()].some(({ kind }) => kind === 'elsewhere')
+    if (this.#unnamed > 0) return true
+    for (const { kind } of this.#accepted.values()) if (kind === 'elsewhere') return true
+    return false
   }
 
   *rcpt(path: string, macros: Macros): Work {
@@ -72,10 +74,10 @@ export class Message {
     if (this.#taken >= MAX_RECIPIENTS) return refuse(replyFor('too-many-recipients'))
     const readings = recipientsOf(path, macros.get('{rcpt_addr}'))
     const queueId = queueIdOf(macros)
-    for (const [index, address] of readings.entries()) {
+    const last = readings[readings.length - 1]
+    for (const address of readings) {
       const verdict = yield { tx: rcptTransaction(this.#facts, address, this.#before(address)), queueId }
-      if (verdict.kind === 'none' && index + 1 < readings.length) continue
-      return this.#judged({ path, address, atRcpt: verdict })
+      if (verdict.kind !== 'none' || address === last) return this.#judged({ path, address, atRcpt: verdict })
     }
     this.#unnamed++
     this.#taken++

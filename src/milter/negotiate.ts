@@ -156,3 +156,35 @@ export function encodeAgreement(agreement: Agreement): Buffer {
   const choosesMacros = (agreement.actions & SMFIF.SETSYMLIST) !== 0
   return encodeFrame('O', choosesMacros ? Buffer.concat([numbers, MACRO_LISTS]) : numbers)
 }
+
+/** What both sides go by, and our side of it as on the wire. */
+export interface Agreed {
+  readonly agreement: Agreement
+  readonly bytes: Buffer
+}
+
+/** Agrees with one MTA after another: they mostly offer the same, and then agree on the same. */
+export class Negotiator {
+  readonly #wishes: Wishes
+  #offer: Offer | undefined
+  #outcome: Parsed<Agreed> | undefined
+
+  constructor(wishes: Wishes) {
+    this.#wishes = wishes
+  }
+
+  /** Agrees with an MTA, or says why that is not possible: a sentence for the log. */
+  agree(offer: Offer): Parsed<Agreed> {
+    const { version, actions, protocol } = offer
+    const last = this.#offer
+    const isSame = last?.version === version && last.actions === actions && last.protocol === protocol
+    if (this.#outcome === undefined || !isSame) {
+      const agreement = agree(offer, this.#wishes)
+      this.#outcome = agreement.ok
+        ? parsed({ agreement: agreement.value, bytes: encodeAgreement(agreement.value) })
+        : agreement
+      this.#offer = { version, actions, protocol }
+    }
+    return this.#outcome
+  }
+}

@@ -8,31 +8,22 @@ import type { Gate } from '../app/gate.ts'
 import type { Log } from '../app/log.ts'
 import type { Verdict } from '../core/verdict.ts'
 import { COMMAND_FAULTS, decodeCommand } from './command.ts'
+import { Patience, type PeerLimits } from './patience.ts'
+import type { Reception } from './receive.ts'
 import { encodeResponse } from './response.ts'
+import type { Counting, Rounds } from './rounds.ts'
 import type { Effect, Session } from './session.ts'
 import { FRAME_FAULTS, FrameReader } from './wire.ts'
 
-/** Bounds on what a peer may do, and on ourselves. Times are in milliseconds. */
-export interface PeerLimits {
-  /** Data of one frame, in bytes. */
-  readonly maxData: number
-  /** From the first byte of a command to its last, and for the peer to take an answer. */
-  readonly commandTime: number
-  /** Between commands: an MTA waits for its client, and a message may be long on its way. */
-  readonly idleTime: number
-  /** For the gate to decide. */
-  readonly decisionTime: number
-  /** Between two signs of life while the gate decides. */
-  readonly progressInterval: number
-}
-
+/** What all peers of a front have in common. */
 export interface PeerParts {
-  readonly session: Session
   readonly gate: Pick<Gate, 'ask'>
   readonly log: Log
   readonly limits: PeerLimits
-  /** Names the peer in the log. */
-  readonly name: string
+  readonly rounds: Rounds
+  readonly reception: Reception
+  /** Told of each peer's end. */
+  readonly gone: (peer: Peer) => void
 }
 
 /** Bytes of commands that a peer may send ahead of its answers before it is no longer read. */
@@ -42,14 +33,11 @@ const MAX_GATHERED = 16_384
 
 const PROGRESS = encodeResponse({ kind: 'progress' })
 
-/** What a peer, or we, are given a time for, and what the log says if it takes longer. */
-const LATE = {
-  command: 'it does not finish its command',
-  answer: 'it does not take its answers',
-} as const
-
-export class Peer {
+export class Peer implements Counting {
   readonly #socket: Socket
+  readonly #session: Session
+  /** Names the peer in the log. */
+  readonly #name: string
   readonly #parts: PeerParts
   readonly #reader: FrameReader
   /** The gate is looking for an answer. */
@@ -58,41 +46,46 @@ export class Peer {
   #bearsProgress = false
   /** The peer does not take its answers. */
   #congested = false
+  /** The peer has sent so much ahead that it is not read. */
+  #paused = false
   /** We are about to end: what is on its way is finished. */
   #leaving = false
   /** Nothing is read or answered any more. */
   #closed = false
   #gathered: Buffer[] = []
   #gatheredLength = 0
-  #deadline: keyof typeof LATE | undefined
-  #timer: NodeJS.Timeout | undefined
-  #progress: NodeJS.Timeout | undefined
-  /** Fulfilled when the socket is closed. */
-  readonly gone: Promise<void>
+  readonly #patience: Patience
+  /** While the gate looks for an answer: the rounds by which it must have one, and of the next sign of life. */
+  #decisionDue = 0
+  #progressDue = 0
 
-  constructor(socket: Socket, parts: PeerParts) {
+  constructor(socket: Socket, session: Session, name: string, parts: PeerParts) {
     this.#socket = socket
+    this.#session = session
+    this.#name = name
     this.#parts = parts
     this.#reader = new FrameReader(parts.limits.maxData)
-    socket.on('data', (chunk: Buffer) => {
+    this.#patience = new Patience(parts.rounds, parts.limits)
+    parts.reception.receive(socket, bytes => {
       if (this.#closed) return
-      this.#reader.push(chunk)
+      this.#reader.push(bytes)
       this.#work()
+      this.#reader.keep()
     })
     socket.on('drain', () => {
       this.#congested = false
       this.#work()
     })
-    socket.on('error', cause => parts.log.debug('milter connection failed', { client: parts.name, cause }))
-    socket.setTimeout(parts.limits.idleTime, () => this.destroy())
-    this.gone = new Promise(resolve => {
-      socket.on('close', () => {
-        this.#closed = true
-        this.#allow(undefined)
-        clearInterval(this.#progress)
-        resolve()
-      })
+    socket.on('error', cause => parts.log.debug('milter connection failed', { client: name, cause }))
+    socket.on('close', () => {
+      this.#closed = true
+      parts.gone(this)
     })
+  }
+
+  /** Fulfilled when the socket is closed, which it is not yet. */
+  get gone(): Promise<void> {
+    return new Promise(resolve => this.#socket.on('close', () => resolve()))
   }
 
   /** Finishes the message that is on its way, if there is one, and closes. */
@@ -129,12 +122,12 @@ export class Peer {
       this.#disconnect(FRAME_FAULTS[frame])
       return false
     }
-    this.#allow(undefined)
+    this.#patience.heard()
     const command = decodeCommand(frame)
     if (typeof command === 'string') this.#disconnect(COMMAND_FAULTS[command])
     else {
       this.#bearsProgress = command.kind === 'end-of-message'
-      this.#carryOut(this.#parts.session.take(command))
+      this.#carryOut(this.#session.take(command))
     }
     return true
   }
@@ -147,7 +140,8 @@ export class Peer {
         case 'nothing':
           return
         case 'send':
-          this.#gathered.push(effect.bytes)
+          if (this.#gatheredLength === 0) this.#gathered = [effect.bytes]
+          else this.#gathered.push(effect.bytes)
           this.#gatheredLength += effect.bytes.length
           return
         case 'close':
@@ -155,13 +149,13 @@ export class Peer {
           else this.#disconnect(effect.problem)
           return
         case 'ask': {
-          const { tx, queueId } = effect.question
-          const verdict = this.#parts.gate.ask(tx, { queueId })
+          const { question } = effect
+          const verdict = this.#parts.gate.ask(question.tx, question)
           if (verdict instanceof Promise) {
             this.#wait(verdict)
             return
           }
-          effect = this.#parts.session.verdict(verdict)
+          effect = this.#session.verdict(verdict)
         }
       }
     }
@@ -169,34 +163,43 @@ export class Peer {
 
   #wait(verdict: Promise<Verdict>): void {
     this.#asking = true
-    const { decisionTime, progressInterval } = this.#parts.limits
+    const { limits, rounds } = this.#parts
     // Answers to what came before do not wait along; the MTA must not take a sign of life for one of them.
     this.#flush()
-    const began = Date.now()
-    clearInterval(this.#progress)
-    this.#progress = setInterval(() => {
-      if (Date.now() - began >= decisionTime) {
-        this.#failed(new Error('the gate does not decide'))
-      } else if (this.#bearsProgress && !this.#congested && !this.#closed) {
-        this.#congested = !this.#socket.write(PROGRESS)
-      }
-    }, progressInterval)
+    this.#decisionDue = rounds.after(limits.decisionTime)
+    this.#progressDue = rounds.after(limits.progressInterval)
     verdict
       .then(settled => {
-        clearInterval(this.#progress)
         this.#asking = false
         if (this.#closed) return
-        this.#carryOut(this.#parts.session.verdict(settled))
+        this.#carryOut(this.#session.verdict(settled))
         this.#work()
       })
       .catch((cause: unknown) => this.#failed(cause))
   }
 
+  roundBegins(round: number): void {
+    if (this.#asking && !this.#closed) this.#goOnWaiting(round)
+    if (this.#socket.destroyed || !this.#patience.isOver(round)) return
+    const { problem } = this.#patience
+    if (problem !== undefined) this.#complain(problem)
+    this.destroy()
+  }
+
+  #goOnWaiting(round: number): void {
+    const { limits, rounds } = this.#parts
+    if (round >= this.#decisionDue) {
+      this.#failed(new Error('the gate does not decide'))
+    } else if (round >= this.#progressDue) {
+      this.#progressDue = rounds.after(limits.progressInterval)
+      if (this.#bearsProgress && !this.#congested) this.#congested = !this.#socket.write(PROGRESS)
+    }
+  }
+
   #flush(): void {
+    if (this.#gatheredLength === 0) return
     const [first] = this.#gathered
-    if (first === undefined) return
-    const bytes = this.#gathered.length === 1 ? first : Buffer.concat(this.#gathered)
-    this.#gathered = []
+    const bytes = this.#gathered.length === 1 && first !== undefined ? first : Buffer.concat(this.#gathered)
     this.#gatheredLength = 0
     if (!this.#socket.write(bytes)) this.#congested = true
   }
@@ -204,26 +207,19 @@ export class Peer {
   /** Nothing more can be done until something happens: sees to it that this does not take for ever. */
   #rest(): void {
     if (this.#asking || this.#congested) {
-      if (this.#reader.unread > MAX_AHEAD) this.#socket.pause()
-      this.#allow(this.#congested ? 'answer' : undefined)
-    } else if (this.#leaving && !this.#parts.session.inMessage && !this.#reader.pending) {
+      if (this.#reader.unread > MAX_AHEAD && !this.#paused) {
+        this.#paused = true
+        this.#socket.pause()
+      }
+      this.#patience.waitFor(this.#congested ? 'answer taken' : 'nothing')
+    } else if (this.#leaving && !this.#session.inMessage && !this.#reader.pending) {
       this.#close()
     } else {
-      this.#allow(this.#reader.pending ? 'command' : undefined)
+      this.#patience.waitFor(this.#reader.pending ? 'end of command' : 'nothing')
+      if (!this.#paused) return
+      this.#paused = false
       this.#socket.resume()
     }
-  }
-
-  /** Gives the peer a limited time for something. The time runs on while it is still for the same. */
-  #allow(deadline: keyof typeof LATE | undefined): void {
-    if (deadline === this.#deadline) return
-    clearTimeout(this.#timer)
-    this.#deadline = deadline
-    if (deadline === undefined) return
-    this.#timer = setTimeout(() => {
-      this.#complain(LATE[deadline])
-      this.destroy()
-    }, this.#parts.limits.commandTime)
   }
 
   /** The peer does not keep to the protocol, or cannot do what is needed: the MTA does its default action. */
@@ -233,12 +229,12 @@ export class Peer {
   }
 
   #complain(problem: string): void {
-    this.#parts.log.warn('milter client disconnected', { client: this.#parts.name, problem })
+    this.#parts.log.warn('milter client disconnected', { client: this.#name, problem })
   }
 
   /** A bug of ours: it costs this connection and no other. */
   #failed(cause: unknown): void {
-    if (!this.#closed) this.#parts.log.error('milter session failed', { client: this.#parts.name, cause })
+    if (!this.#closed) this.#parts.log.error('milter session failed', { client: this.#name, cause })
     this.destroy()
   }
 
@@ -250,7 +246,7 @@ export class Peer {
       this.#socket.destroy()
       return
     }
-    this.#allow('answer')
+    this.#patience.waitFor('answer taken')
     this.#socket.destroySoon()
   }
 }

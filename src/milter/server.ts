@@ -11,8 +11,11 @@ import type { FrontServer } from '../app/front.ts'
 import type { Gate } from '../app/gate.ts'
 import type { Log } from '../app/log.ts'
 import type { Agreement } from './negotiate.ts'
-import { Peer, type PeerLimits } from './peer.ts'
+import type { PeerLimits } from './patience.ts'
+import { Peer, type PeerParts } from './peer.ts'
 import type { Conduct, MilterCounts } from './question.ts'
+import { Reception } from './receive.ts'
+import { Rounds } from './rounds.ts'
 import { Session } from './session.ts'
 import { MAX_DATA } from './wire.ts'
 
@@ -55,14 +58,17 @@ function idMaker(): () => string {
   return () => `${prefix}.${(++count).toString(36)}`
 }
 
-/** Names a peer in the log: its address and port, or the unix socket that it came by. */
-function nameOf(socket: Socket, server: Server): string {
-  const { remoteAddress, remotePort } = socket
-  if (remoteAddress !== undefined && remotePort !== undefined) {
-    return formatEndpoint({ kind: 'tcp', host: remoteAddress, port: remotePort })
-  }
+/** Names a server's peers in the log: by their address and port, or by the unix socket that they all come by. */
+function naming(server: Server): (socket: Socket) => string {
   const address = server.address()
-  return typeof address === 'string' ? formatEndpoint({ kind: 'unix', path: address }) : 'unknown'
+  if (typeof address === 'string') {
+    const name = formatEndpoint({ kind: 'unix', path: address })
+    return () => name
+  }
+  return ({ remoteAddress, remotePort }) =>
+    remoteAddress !== undefined && remotePort !== undefined
+      ? formatEndpoint({ kind: 'tcp', host: remoteAddress, port: remotePort })
+      : 'unknown'
 }
 
 /** Makes the milter. Its servers are made by `newServer`, and do not listen yet. */
@@ -77,6 +83,10 @@ export function createMilterFront(parts: MilterParts): MilterFront {
   const counts: MilterCounts = { connections: 0, messages: 0, otherMessages: 0, refusedByMta: 0 }
   const newId = idMaker()
   const peers = new Set<Peer>()
+  const rounds = new Rounds(peers, Math.min(limits.commandTime, limits.idleTime, limits.progressInterval))
+  const reception = new Reception()
+  const shared: PeerParts = { gate, log, limits, rounds, reception, gone }
+  let conduct: Conduct | undefined
   const missedBefore = new Set<string>()
   let crowded = false
   let draining = false
@@ -91,8 +101,15 @@ export function createMilterFront(parts: MilterParts): MilterFront {
 
   /** What the site chooses now: what was agreed on with an MTA must hold for the whole connection. */
   function conductNow(): Conduct {
+    const { onStoreFailure } = parts
     const { hold, traceHeader, countBodies } = parts.settings
-    return { hold, traceHeader, countBodies, onStoreFailure: parts.onStoreFailure }
+    const isStill =
+      conduct?.hold === hold &&
+      conduct.traceHeader === traceHeader &&
+      conduct.countBodies === countBodies &&
+      conduct.onStoreFailure === onStoreFailure
+    if (conduct === undefined || !isStill) conduct = { hold, traceHeader, countBodies, onStoreFailure }
+    return conduct
   }
 
   function isFull(): boolean {
@@ -103,19 +120,20 @@ export function createMilterFront(parts: MilterParts): MilterFront {
     return true
   }
 
-  function serve(socket: Socket, name: string): void {
+  function serve(socket: Socket, nameOf: (socket: Socket) => string): void {
     if (draining || isFull()) {
       socket.on('error', () => {})
       socket.destroy()
       return
     }
     const session = new Session({ id: newId(), conduct: conductNow(), counts, agreed })
-    const peer = new Peer(socket, { session, gate, log, limits, name })
-    peers.add(peer)
-    socket.on('close', () => {
-      peers.delete(peer)
-      if (peers.size <= parts.settings.maxConnections * RELIEF) crowded = false
-    })
+    peers.add(new Peer(socket, session, nameOf(socket), shared))
+    rounds.run()
+  }
+
+  function gone(peer: Peer): void {
+    peers.delete(peer)
+    if (peers.size <= parts.settings.maxConnections * RELIEF) crowded = false
   }
 
   return {
@@ -124,7 +142,11 @@ export function createMilterFront(parts: MilterParts): MilterFront {
 
     newServer(): Server {
       const server = createServer({ noDelay: true, keepAlive: true })
-      return server.on('connection', socket => serve(socket, nameOf(socket, server)))
+      let nameOf: ((socket: Socket) => string) | undefined
+      return server.on('connection', socket => {
+        nameOf ??= naming(server)
+        serve(socket, nameOf)
+      })
     },
 
     async drain(graceMs: number): Promise<void> {

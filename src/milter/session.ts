@@ -9,7 +9,7 @@ import type { Verdict } from '../core/verdict.ts'
 import type { Command } from './command.ts'
 import { Connection } from './connection.ts'
 import { MacroSets } from './macros.ts'
-import { type Agreement, agree, encodeAgreement, type Wishes } from './negotiate.ts'
+import { type Agreement, Negotiator, type Wishes } from './negotiate.ts'
 import type { Conduct, MilterCounts, Question, Work } from './question.ts'
 import { formatRefusal } from './reply-code.ts'
 import { encodeResponse, type FinalResponse } from './response.ts'
@@ -38,6 +38,8 @@ export interface SessionParts {
 
 const NOTHING: Effect = { kind: 'nothing' }
 const CLOSE: Effect = { kind: 'close' }
+/** What is sent most of the time. */
+const GO_ON: Effect = { kind: 'send', bytes: encodeResponse({ kind: 'continue' }) }
 
 /** What must be possible for the site's settings to be carried out, and what is asked for besides. */
 export function wishesOf(conduct: Conduct): Wishes {
@@ -51,11 +53,24 @@ export function wishesOf(conduct: Conduct): Wishes {
   }
 }
 
+/** Sessions of one conduct wish for the same. */
+const negotiators = new WeakMap<Conduct, Negotiator>()
+
+function negotiatorOf(conduct: Conduct): Negotiator {
+  let negotiator = negotiators.get(conduct)
+  if (negotiator === undefined) {
+    negotiator = new Negotiator(wishesOf(conduct))
+    negotiators.set(conduct, negotiator)
+  }
+  return negotiator
+}
+
 function responseTo(answer: Exclude<Answer, { kind: 'disconnect' }>): FinalResponse {
   return answer.kind === 'refuse' ? { kind: 'reply-code', text: formatRefusal(answer.refusal) } : answer
 }
 
 function send(answer: Answer): Effect {
+  if (answer.kind === 'continue') return GO_ON
   return answer.kind === 'disconnect' ? CLOSE : { kind: 'send', bytes: encodeResponse(responseTo(answer)) }
 }
 
@@ -72,8 +87,9 @@ export class Session {
   #macros = new MacroSets()
   #connection: Connection
   #connections = 0
-  /** The work that waits for a verdict: gives the next effect. */
-  #resume: ((verdict: Verdict) => Effect) | undefined
+  /** The work that waits for a verdict, and the command that it is for. */
+  #work: Work<Answer | Conclusion> | undefined
+  #of: Command['kind'] | undefined
 
   constructor(parts: SessionParts) {
     this.#parts = parts
@@ -103,35 +119,29 @@ export class Session {
         macros.put(command.of, command.data)
         return NOTHING
       case 'connect':
-        return this.#work(connection.connect(command, macros.forConnect()), send)
+        return this.#begin(command, connection.connect(command, macros.forConnect()))
       case 'helo':
-        return this.#work(connection.helo(command.name), send)
+        return this.#begin(command, connection.helo(command.name))
       case 'mail':
-        return this.#work(connection.mail(command.path, command.parameters, macros.for('M')), send)
+        return this.#begin(command, connection.mail(command.path, command.parameters, macros.for('M')))
       case 'rcpt':
-        return this.#work(connection.rcpt(command.path, macros.for('R')), answer => {
-          macros.endRecipient()
-          return send(answer)
-        })
+        return this.#begin(command, connection.rcpt(command.path, macros.for('R')))
       case 'data':
-        return this.#work(connection.data(macros.for('T')), send)
+        return this.#begin(command, connection.data(macros.for('T')))
       case 'header': {
         const answer = connection.header(command.name, command.value, command.size)
         return agreement.answers.header ? send(answer) : NOTHING
       }
       case 'end-of-headers':
-        return this.#work(connection.endOfHeaders(macros.for('T')), send)
+        return this.#begin(command, connection.endOfHeaders(macros.for('T')))
       case 'body': {
         const answer = connection.body(command.size)
         return agreement.answers.body ? send(answer) : NOTHING
       }
       case 'end-of-message':
-        return this.#work(connection.endOfMessage(command.size, macros.for('E')), conclusion => {
-          macros.endMessage()
-          return sendConclusion(conclusion)
-        })
+        return this.#begin(command, connection.endOfMessage(command.size, macros.for('E')))
       case 'unknown-command':
-        return agreement.answers.unknownCommand ? send({ kind: 'continue' }) : NOTHING
+        return agreement.answers.unknownCommand ? GO_ON : NOTHING
       case 'abort':
         connection.abort()
         macros.endMessage()
@@ -145,27 +155,34 @@ export class Session {
 
   /** Goes on with what the gate said to the question that was asked. */
   verdict(verdict: Verdict): Effect {
-    const resume = this.#resume
-    if (resume === undefined) throw new Error('no question waits for a verdict')
-    this.#resume = undefined
-    return resume(verdict)
+    if (this.#work === undefined) throw new Error('no question waits for a verdict')
+    return this.#follow(this.#work, this.#work.next(verdict))
   }
 
   #negotiate(offer: Extract<Command, { kind: 'negotiate' }>): Effect {
     if (this.#agreement !== undefined) return { kind: 'close', problem: 'a negotiation came after the first' }
-    const agreement = agree(offer, wishesOf(this.#parts.conduct))
-    if (!agreement.ok) return { kind: 'close', problem: agreement.problem }
-    this.#agreement = agreement.value
-    this.#parts.agreed?.(agreement.value)
-    return { kind: 'send', bytes: encodeAgreement(agreement.value) }
+    const agreed = negotiatorOf(this.#parts.conduct).agree(offer)
+    if (!agreed.ok) return { kind: 'close', problem: agreed.problem }
+    const { agreement, bytes } = agreed.value
+    this.#agreement = agreement
+    this.#parts.agreed?.(agreement)
+    return { kind: 'send', bytes }
   }
 
-  #work<A>(work: Work<A>, finish: (result: A) => Effect): Effect {
-    const step = (result: IteratorResult<Question, A>): Effect => {
-      if (result.done === true) return finish(result.value)
-      this.#resume = verdict => step(work.next(verdict))
-      return { kind: 'ask', question: result.value }
+  #begin({ kind }: Command, work: Work<Answer | Conclusion>): Effect {
+    this.#of = kind
+    return this.#follow(work, work.next())
+  }
+
+  #follow(work: Work<Answer | Conclusion>, step: IteratorResult<Question, Answer | Conclusion>): Effect {
+    if (step.done !== true) {
+      this.#work = work
+      return { kind: 'ask', question: step.value }
     }
-    return step(work.next())
+    this.#work = undefined
+    if (this.#of === 'rcpt') this.#macros.endRecipient()
+    if (this.#of === 'end-of-message') this.#macros.endMessage()
+    const result = step.value
+    return 'modifications' in result ? sendConclusion(result) : send(result)
   }
 }

@@ -99,6 +99,16 @@ export function clientOf(event: { host: string; address: string | undefined }, m
   return client
 }
 
+/** What the client calls itself now, which is nothing if it says nothing. */
+export function withHelo({ ip, name, user }: Client, helo: string): Client {
+  const client: { -readonly [K in keyof Client]: Client[K] } = {}
+  if (ip !== undefined) client.ip = ip
+  if (name !== undefined) client.name = name
+  if (user !== undefined) client.user = user
+  if (helo !== '') client.helo = helo
+  return client
+}
+
 /** The SASL login of MAIL's macros. */
 export function withUser(client: Client, macros: Macros): Client {
   const user = macros.get('{auth_authen}')
@@ -129,7 +139,7 @@ export function rcptTransaction(
   recipientsBefore: number,
 ): RcptTransaction {
   const { client, sender, declaredSize: size, id } = message
-  return {
+  const tx = {
     phase: 'RCPT',
     front: 'milter',
     client,
@@ -137,8 +147,8 @@ export function rcptTransaction(
     recipient,
     recipientsBefore,
     message: id,
-    ...(size === undefined ? {} : { size }),
-  }
+  } as const
+  return size === undefined ? tx : { ...tx, size }
 }
 
 export function dataTransaction(

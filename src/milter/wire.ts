@@ -25,7 +25,7 @@ const NO_BYTES = Buffer.alloc(0)
 export interface Frame {
   /** The command byte as a character. */
   readonly code: string
-  /** Points into the chunk that was pushed; not to be kept. Empty for SMFIC_BODY. */
+  /** Points into what was pushed; not to be kept. Empty for SMFIC_BODY. */
   readonly data: Buffer
   /** In bytes, of SMFIC_BODY as well. */
   readonly length: number
@@ -71,7 +71,7 @@ export class FrameReader {
     return this.#end > this.#at || this.#bodyLeft >= 0
   }
 
-  /** Takes in bytes. They may be kept without being copied. */
+  /** Takes in bytes. They are not copied: see `keep`. */
   push(chunk: Buffer): void {
     const { unread } = this
     if (unread === 0) {
@@ -81,17 +81,27 @@ export class FrameReader {
       this.#own = false
       return
     }
-    if (!this.#own || this.#bytes.length - this.#end < chunk.length) {
-      // Twice what is needed, so that a peer that sends byte by byte does not have its bytes copied each time.
-      const roomy = Buffer.allocUnsafe(2 * (unread + chunk.length))
-      this.#bytes.copy(roomy, 0, this.#at, this.#end)
-      this.#bytes = roomy
-      this.#at = 0
-      this.#end = unread
-      this.#own = true
-    }
+    if (!this.#own || this.#bytes.length - this.#end < chunk.length) this.#makeRoom(chunk.length)
     chunk.copy(this.#bytes, this.#end)
     this.#end += chunk.length
+  }
+
+  /** Makes what is unread the reader's own, if it is not: the bytes that were pushed may be overwritten then. */
+  keep(): void {
+    if (this.#end === this.#at) this.#bytes = NO_BYTES
+    else if (!this.#own) this.#makeRoom(0)
+  }
+
+  /** Moves what is unread to where there is room for so much more. */
+  #makeRoom(more: number): void {
+    const { unread } = this
+    // Twice what is needed, so that a peer that sends byte by byte does not have its bytes copied each time.
+    const roomy = Buffer.allocUnsafe(2 * (unread + more))
+    this.#bytes.copy(roomy, 0, this.#at, this.#end)
+    this.#bytes = roomy
+    this.#at = 0
+    this.#end = unread
+    this.#own = true
   }
 
   /** The next frame; `undefined` if it is not all there; after a fault that fault for ever. */
@@ -99,10 +109,7 @@ export class FrameReader {
     if (this.#fault !== undefined) return this.#fault
     if (this.#bodyLeft >= 0) return this.#passOver()
     const { unread } = this
-    if (unread < LENGTH) {
-      if (unread === 0) this.#bytes = NO_BYTES
-      return undefined
-    }
+    if (unread < LENGTH) return undefined
     const length = this.#bytes.readUInt32BE(this.#at) - 1
     if (length < 0) return this.#broken('frame-empty')
     if (length > this.#maxData) return this.#broken('frame-too-long')

@@ -211,6 +211,19 @@ describe('while the gate decides', () => {
     expect(await read(waiting, 2)).toEqual(['c', 'c'])
   })
 
+  test('what is sent far ahead is not read, and answered afterwards', async () => {
+    const { gate, asked, decide } = slowGate()
+    const { endpoint } = await start({ gate })
+    const client = await MtaClient.greeted(endpoint)
+    const hellos = Array.from({ length: 5000 }, () => command.helo('x'.repeat(200)))
+    client.send(command.mail('<alice@example.net>'), command.rcpt('<team@lists.example.org>'), ...hellos)
+    await asked
+    for (let turn = 0; turn < 50; turn++) await new Promise(resolve => setImmediate(resolve))
+    decide(YES)
+    const answers = await read(client, 2 + hellos.length)
+    expect(answers.every(answer => answer === 'c')).toBe(true)
+  })
+
   test('an MTA may go away', async () => {
     const { gate, asked, decide } = slowGate()
     const running = await start({ gate })
