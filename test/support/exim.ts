@@ -10,6 +10,7 @@ import {
   chmodSync,
   chownSync,
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -61,8 +62,8 @@ export interface EximOptions {
   readonly main?: string
   /** The ACL for RCPT, in place of the usual one. */
   readonly rcpt?: string
-  /** Commands that make the configuration out of Debian's own, in place of the one that is written here. */
-  readonly debian?: string
+  /** Debian's own configuration, changed by these commands, in place of the one that is written here. */
+  readonly debian?: { readonly scheme: 'split' | 'unsplit'; readonly commands: string }
 }
 
 export interface Exim {
@@ -163,6 +164,32 @@ begin retry
 * * F,1h,1s
 `
 
+/** What Debian's package writes when it is installed. */
+const UPDATE_CONF = (
+  port: number,
+  scheme: 'split' | 'unsplit',
+): string => `dc_eximconfig_configtype='internet'
+dc_other_hostnames='example.org'
+dc_local_interfaces='127.0.0.1.${port}'
+dc_readhost=''
+dc_relay_domains=''
+dc_minimaldns='false'
+dc_relay_nets=''
+dc_smarthost=''
+CFILEMODE='644'
+dc_use_split_config='${scheme === 'split'}'
+dc_hide_mailname=''
+dc_mailname_in_oh='true'
+dc_localdelivery='mail_spool'
+`
+
+/** What lets a test be a client from everywhere. */
+const DEBIAN_LOCAL = `hosts_proxy = 127.0.0.1
+primary_hostname = mx.example.org
+host_lookup_order = byaddr
+notifier_socket =
+`
+
 /** Fills the private `/etc`, `/var` and `/run`. */
 function furnish(directory: string, port: number, trap: Trap, options: EximOptions): void {
   const write = (name: string, text: string): void => writeFileSync(join(directory, name), text)
@@ -176,22 +203,25 @@ function furnish(directory: string, port: number, trap: Trap, options: EximOptio
   for (const name of ['ld.so.cache', 'services', 'protocols']) {
     if (existsSync(`/etc/${name}`)) copyFileSync(`/etc/${name}`, join(directory, 'etc', name))
   }
-  write(
-    'etc/passwd',
-    `root:x:0:0::/root:/bin/sh\n${USER}:x:${USER_ID}:${USER_ID}::/var/spool/exim4:/bin/false\n`,
-  )
-  write('etc/group', `root:x:0:\n${USER}:x:${USER_ID}:\nmail:x:8:\n`)
+  const known = (name: string): string =>
+    readFileSync(`/etc/${name}`, 'utf8').replace(new RegExp(`^${USER}:.*\\n`, 'm'), '')
+  write('etc/passwd', `${known('passwd')}${USER}:x:${USER_ID}:${USER_ID}::/var/spool/exim4:/bin/false\n`)
+  write('etc/group', `${known('group')}${USER}:x:${USER_ID}:\n`)
   write('etc/nsswitch.conf', 'passwd: files\ngroup: files\nhosts: files\n')
   write('etc/hosts', '127.0.0.1 mx.example.org localhost\n')
   write('etc/resolv.conf', 'nameserver 127.0.0.1\noptions timeout:1 attempts:1\n')
   write('etc/mailname', 'example.org\n')
-  for (const name of ['main', 'acl', 'router', 'transport', 'debian']) {
-    if (existsSync(join(SNIPPETS, name))) {
-      copyFileSync(join(SNIPPETS, name), join(directory, 'etc/exim4/postern', name))
-    }
-  }
+  cpSync(SNIPPETS, join(directory, 'etc/exim4/postern'), { recursive: true })
   write('etc/exim4/postern/settings', settings(options))
-  if (options.debian === undefined) write('etc/exim4/exim4.conf', CONFIGURATION(port, trap, options))
+  if (options.debian === undefined) {
+    write('etc/exim4/exim4.conf', CONFIGURATION(port, trap, options))
+    return
+  }
+  cpSync(join(ROOT, 'etc/exim4'), join(directory, 'etc/exim4'), { recursive: true })
+  write('etc/exim4/update-exim4.conf.conf', UPDATE_CONF(port, options.debian.scheme))
+  for (const name of ['conf.d/main/000_localmacros', 'exim4.conf.localmacros']) {
+    write(`etc/exim4/${name}`, DEBIAN_LOCAL)
+  }
 }
 
 /** Makes the private directories what the command sees, and becomes it. */
@@ -289,6 +319,7 @@ export async function startExim(options: EximOptions): Promise<Exim> {
     return client
   }
   try {
+    if (options.debian !== undefined) await run('sh', ['-ec', options.debian.commands])
     const daemon = ['/usr/sbin/exim4', '-bdf', '-q1s']
     child = spawn('unshare', inside(directory, daemon), {
       cwd: '/',
