@@ -149,6 +149,8 @@ describe.skipIf(leftOutWithoutMailman(SUITE) || leftOutWithoutPostfix(SUITE))(
     test('Mailman restarted between two messages: a kept connection that died is replaced', async () => {
       await send(messageWith('first'), 'alice@example.net', 'team')
       await newlyQueued()
+      const deferred = (): number => site.postfix.log().split('status=deferred').length
+      const deferredBefore = deferred()
       await mailman.stop()
       await mailman.start()
       await send(messageWith('second'), 'alice@example.net', 'team')
