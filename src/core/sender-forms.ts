@@ -46,6 +46,8 @@ export interface SenderForms {
 /** The forms of nobody. */
 export const NO_FORMS: SenderForms = Object.freeze({ forms: [], keys: [], standing: [], poster: undefined })
 
+const NO_STEPS: readonly FormStep[] = []
+
 /** How far wrappings in wrappings are followed. */
 const MAX_UNWRAPPED = 4
 
@@ -126,6 +128,14 @@ function unwrappedForms(literal: SenderForm, rules: SenderRules): readonly Sende
   return forms
 }
 
+/** Whether nothing about the address asks for a closer look. Most addresses are so, and every message has one. */
+function isPlain({ localPart, domain }: Address, rules: SenderRules, from: 'envelope' | 'author'): boolean {
+  if (from === 'envelope' && localPart.includes('=')) return false
+  if (rules.namesOf(domain) !== undefined) return false
+  for (const character of rules.detail(domain)) if (localPart.includes(character)) return false
+  return true
+}
+
 /**
  * The forms of an address: of an envelope's sender, or of an author, whom no wrapping hides. Among forms that count
  * fully the more literal ones go before what they hide, so that taking an address apart never changes what happens to
@@ -137,13 +147,13 @@ export function formsOf(
   from: 'envelope' | 'author',
 ): SenderForms {
   const rules = rulesOf(settings)
-  const literal: SenderForm = { form: address, steps: [], counts: 'fully' }
+  const literal: SenderForm = { form: address, steps: NO_STEPS, counts: 'fully' }
+  if (isPlain(address, rules, from)) {
+    const keys = whoKeysOf(address)
+    return { forms: [literal], keys, standing: keys, poster: whoIs(address) }
+  }
   const unwrappings = from === 'envelope' ? unwrappedForms(literal, rules) : [literal]
   const mailbox = sameMailbox(unwrappings[unwrappings.length - 1] ?? literal, rules)
-  if (unwrappings.length === 1 && mailbox.length === 1) {
-    const keys = whoKeysOf(address)
-    return { forms: mailbox, keys, standing: keys, poster: whoIs(address) }
-  }
   const wrappings = unwrappings.slice(0, -1)
   const forms = [...wrappings, ...mailbox]
   const rungs = [...wrappings.map(each => [each]), mailbox]
