@@ -147,10 +147,11 @@ export class FrameReader {
 
 /** A frame as on the wire. Strings are encoded as UTF-8 without a NUL at their end. */
 export function encodeFrame(code: string, data: Uint8Array | string = NO_BYTES): Buffer {
-  const bytes = typeof data === 'string' ? Buffer.from(data) : data
-  const frame = Buffer.allocUnsafe(HEAD + bytes.length)
-  frame.writeUInt32BE(bytes.length + 1, 0)
+  const length = typeof data === 'string' ? Buffer.byteLength(data) : data.length
+  const frame = Buffer.allocUnsafe(HEAD + length)
+  frame.writeUInt32BE(length + 1, 0)
   frame.write(code, LENGTH, 'latin1')
-  frame.set(bytes, HEAD)
+  if (typeof data === 'string') frame.write(data, HEAD)
+  else frame.set(data, HEAD)
   return frame
 }
