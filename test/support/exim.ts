@@ -62,6 +62,9 @@ export interface EximOptions {
   readonly main?: string
   /** The ACL for RCPT, in place of the usual one. */
   readonly rcpt?: string
+  /** More routers, before all others, and more transports. */
+  readonly routers?: string
+  readonly transports?: string
   /** Debian's own configuration, changed by these commands, in place of the one that is written here. */
   readonly debian?: { readonly scheme: 'split' | 'unsplit'; readonly commands: string }
 }
@@ -114,7 +117,11 @@ const RCPT = `
   accept
 `
 
-const CONFIGURATION = (port: number, trap: Trap, { main = '', rcpt = RCPT }: EximOptions): string => `
+const CONFIGURATION = (
+  port: number,
+  trap: Trap,
+  { main = '', rcpt = RCPT, routers = '', transports = '' }: EximOptions,
+): string => `
 .include /etc/exim4/postern/settings
 .include /etc/exim4/postern/main
 
@@ -142,6 +149,7 @@ ${rcpt}
 .include /etc/exim4/postern/acl
 
 begin routers
+${routers}
 .include /etc/exim4/postern/router
 everything_else:
   driver = manualroute
@@ -150,6 +158,7 @@ everything_else:
   transport = trap
 
 begin transports
+${transports}
 .include /etc/exim4/postern/transport
 trap:
   driver = smtp
