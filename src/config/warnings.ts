@@ -2,7 +2,7 @@
  * What a configuration may say and an operator should know: sockets and secrets that are open to more people than
  * was perhaps meant, and settings without an effect.
  */
-import { statSync } from 'node:fs'
+import { accessSync, constants, statSync } from 'node:fs'
 import { formatEndpoint } from '../app/endpoint.ts'
 import type { Config } from './config.ts'
 import type { KeyPath, Positions } from './positions.ts'
@@ -13,6 +13,15 @@ import { type ConfigFile, isLocal } from './schema.ts'
 function othersMayRead(path: string): boolean {
   try {
     return (statSync(path).mode & 0o004) !== 0
+  } catch {
+    return false
+  }
+}
+
+function mayExecute(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return statSync(path).isFile()
   } catch {
     return false
   }
@@ -65,6 +74,10 @@ export function findWarnings(
   const passwordFile = file.redis?.password_file
   if (passwordFile !== undefined && othersMayRead(passwordFile)) {
     warn(['redis', 'password_file'], 'every user of this host may read the file')
+  }
+  for (const [name, delivery] of Object.entries(config.delivery.named)) {
+    if (delivery.kind !== 'pipe' || mayExecute(delivery.program)) continue
+    warn(['delivery', 'pipe', name, 'command', 0], 'there is no such program, or it may not be executed')
   }
   if (config.store.kind === 'redis' && positions.has(['store'])) {
     warn(['store'], 'has no effect: the store is Redis')

@@ -205,3 +205,14 @@ test('a password in a file that everybody may read is warned of', () => {
     'postern.toml:2:7: delivery.stream.s.url: every user of this host may read this file and the password in it',
   ])
 })
+
+test('a program that is not there, or none, is warned of', () => {
+  const text = ['/bin/cat', '/nowhere/x', '/etc/passwd', '/bin']
+    .map((program, index) => `[delivery.pipe.p${index}]\ncommand = ["${program}"]\n`)
+    .join('')
+  expect(configOf(load(text)).warnings.map(formatProblem)).toEqual([
+    'postern.toml:4:12: delivery.pipe.p1.command[0]: there is no such program, or it may not be executed',
+    'postern.toml:6:12: delivery.pipe.p2.command[0]: there is no such program, or it may not be executed',
+    'postern.toml:8:12: delivery.pipe.p3.command[0]: there is no such program, or it may not be executed',
+  ])
+})
