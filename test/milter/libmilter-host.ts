@@ -36,6 +36,7 @@ export interface HostOptions {
   readonly conduct?: Partial<Conduct>
   readonly maxConnections?: number
   readonly decisionTime?: number
+  readonly lookInterval?: number
 }
 
 export type Order =

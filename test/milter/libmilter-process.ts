@@ -56,6 +56,7 @@ function makeFront({
   conduct,
   maxConnections = 200,
   decisionTime,
+  lookInterval,
 }: Omit<HostOptions, 'endpoint'>): LibmilterFront {
   return createLibmilterFront({
     gate: { ask: (tx, asking) => gate.ask(tx, asking) },
@@ -66,6 +67,7 @@ function makeFront({
       throw error
     },
     ...(decisionTime === undefined ? {} : { decisionTime }),
+    ...(lookInterval === undefined ? {} : { lookInterval }),
   })
 }
 

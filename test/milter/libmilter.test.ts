@@ -1,5 +1,6 @@
 /** The life of the engine on libmilter: how it starts, fails and ends, and that it never says what nobody decided. */
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test } from 'vitest'
 import { LibmilterError } from '../../src/milter/libmilter/faults.ts'
@@ -122,6 +123,35 @@ describe.skipIf(missing !== undefined)('with libmilter', () => {
     next.destroy()
     clients[1]?.destroy()
   })
+
+  test('a peer that does not take its answers is hung up on, and said once, and the others go on', async () => {
+    host = await startHost('unix', { conduct: { traceHeader: true }, lookInterval: 200 })
+    const deaf = await MtaClient.greeted(host.endpoint)
+    deaf.pause()
+    // Each message is changed: what is written then is written while all others wait.
+    const messages = Array.from({ length: 50 }, () => [
+      command.mail('<ok@example.net>'),
+      command.rcpt('<drop@lists.example.org>'),
+      command.rcpt('<ok@lists.example.org>'),
+      command.endOfMessage(),
+    ])
+    const flood = Buffer.concat(messages.flat())
+    const sending = setInterval(() => deaf.send(flood), 20)
+    try {
+      while (host.problems().length === 0) await once(host.child, 'message')
+    } finally {
+      clearInterval(sending)
+    }
+    const other = await MtaClient.greeted(host.endpoint)
+    expect(await other.ask(command.mail('<ok@example.net>'))).toEqual(['c'])
+    // Time for another look.
+    await new Promise(resolve => setTimeout(resolve, 500))
+    expect(await other.ask(command.rcpt('<no@lists.example.org>'))).toEqual(['y 550 5.7.1 No, by 100%%'])
+    await host.decisionsSoFar()
+    expect(host.problems()).toEqual(['it does not take its answers'])
+    other.destroy()
+    deaf.destroy()
+  }, 60_000)
 
   test('100,000 fields of a header are counted, and none is answered', async () => {
     host = await startHost('unix')

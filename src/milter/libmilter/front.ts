@@ -31,6 +31,8 @@ export interface LibmilterParts extends Omit<MilterParts, 'limits'> {
   readonly failed: (error: Error) => void
   /** For a decision, in milliseconds; `DECISION_TIME` unless said. */
   readonly decisionTime?: number
+  /** Between looks for peers that do not take their answers, in milliseconds; `LOOK_INTERVAL` unless said. */
+  readonly lookInterval?: number
 }
 
 export interface LibmilterFront {
@@ -78,6 +80,7 @@ interface Running {
   readonly worker: Worker
   readonly callee: Callee
   readonly atExit: () => void
+  readonly look: NodeJS.Timeout
 }
 
 /** Makes the milter on libmilter. Nothing is loaded before it starts. */
@@ -88,6 +91,7 @@ export function createLibmilterFront({
   settings,
   failed,
   decisionTime = DECISION_TIME,
+  lookInterval,
 }: LibmilterParts): LibmilterFront {
   const { hold, traceHeader, countBodies } = settings
   const maxConnections = Math.min(settings.maxConnections, MAX_CONNECTIONS)
@@ -128,6 +132,18 @@ export function createLibmilterFront({
     }
   }
 
+  /** Looks again and again for peers that hold everybody up. */
+  async function lookForDeaf(endpoint: Endpoint): Promise<NodeJS.Timeout> {
+    const { DeafPeers, LOOK_INTERVAL } = await import('./deaf.ts')
+    const peers = new DeafPeers(endpoint)
+    const look = (): void => {
+      for (let deaf = peers.hangUp(); deaf > 0; deaf--) {
+        log.warn('milter client disconnected', { problem: 'it does not take its answers' })
+      }
+    }
+    return setInterval(look, lookInterval ?? LOOK_INTERVAL).unref()
+  }
+
   return {
     front: 'milter',
     counts,
@@ -159,7 +175,7 @@ export function createLibmilterFront({
         Atomics.wait(shared, SHARED.EXIT, EXIT.BEGUN, EXIT_TIME)
       }
       process.on('exit', atExit)
-      running = { worker, callee, atExit }
+      running = { worker, callee, atExit, look: await lookForDeaf(endpoint) }
       worker.on('message', hear)
       worker.on('error', cause =>
         failed(new LibmilterError('libmilter-ended', 'the thread of libmilter has failed', { cause })),
@@ -170,7 +186,7 @@ export function createLibmilterFront({
       const ending = running
       if (ending === undefined) return
       running = undefined
-      const { worker, callee, atExit } = ending
+      const { worker, callee, atExit, look } = ending
       const ended = new Promise<boolean>(resolve => {
         worker.on('message', (report: Report) => {
           if (report.kind === 'ended') resolve(report.mainEnded)
@@ -179,6 +195,7 @@ export function createLibmilterFront({
       })
       worker.postMessage({ kind: 'end', graceMs } satisfies Order)
       if (!(await ended)) log.warn('libmilter does not end')
+      clearInterval(look)
       process.off('exit', atExit)
       callee.close()
       await worker.terminate()
