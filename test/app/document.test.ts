@@ -155,6 +155,16 @@ const DAMAGED: readonly (readonly [document: string, place: string, sentence: st
     'expected one of accept, hold, reject, discard, defer, not null',
   ],
   [
+    `${PERSON}{"who": "x@y.example", "roles": ["member"], "linked": "@y.example"}]}]}`,
+    '1:118 $.lists[0].people[0].linked',
+    '"@y.example": the local part is empty',
+  ],
+  [
+    `${PERSON}{"who": "@y.example", "roles": ["member"], "linked": "x@y.example"}]}]}`,
+    '1:130 $.lists[0].people[0]',
+    '"linked": a domain is nobody\'s address',
+  ],
+  [
     `${PERSON}{"who": "x@y.example", "who": "z@y.example"}]}]}`,
     '1:87 $.lists[0].people[0]',
     'the key "who" stands twice',

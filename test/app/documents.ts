@@ -61,9 +61,9 @@ const who = fc.oneof(
   domain.map(name => `@.${name}`),
 )
 const roles = fc.uniqueArray(fc.constantFrom(...ROLES), { minLength: 1 })
-const person = fc.record(
-  { who, roles, action: fc.constantFrom(...ACTIONS) },
-  { requiredKeys: ['who', 'roles'] },
+const person = fc.oneof(
+  fc.record({ who, roles, action: fc.constantFrom(...ACTIONS) }, { requiredKeys: ['who', 'roles'] }),
+  fc.record({ who: mailbox, roles, linked: mailbox }),
 )
 const settings = fc.record(
   {
