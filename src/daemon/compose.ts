@@ -63,7 +63,7 @@ export interface Composition {
   readonly lmtp: FrontServer
   readonly socketmap: FrontServer
   /** Where the sink hands on what passes; closed when the fronts have ended. */
-  readonly deliveries: Pick<Deliveries, 'close'>
+  readonly deliveries: Pick<Deliveries, 'refresh' | 'close'>
 }
 
 function createStream({ redis, timeoutMs, ...delivery }: StreamConfig, name: string): Delivery {

@@ -93,6 +93,7 @@ export class Daemon {
     const { config, needRestart } = transition(this.#settings.config, next)
     this.#parts.log.configure(config.log)
     this.#settings.config = config
+    this.#fronts.deliveries.refresh()
     return needRestart
   }
 

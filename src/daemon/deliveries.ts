@@ -1,6 +1,6 @@
 /**
  * The deliveries in force, by name: each made when it is first needed, kept as long as its settings are the same, and
- * let go of when they change.
+ * let go of when they change, after what is under way.
  */
 import type { Delivery } from '../app/message.ts'
 import type { Config, DeliverySettings } from '../config/config.ts'
@@ -9,26 +9,58 @@ import { Secret } from '../config/secret.ts'
 /** Makes one delivery. */
 export type MakeDelivery = (settings: DeliverySettings, config: Config, name: string) => Delivery
 
-interface Made {
-  readonly delivery: Delivery
+/** A delivery that knows when nothing is under way in it. */
+class Held implements Delivery {
+  /** What it is called in the configuration. */
+  readonly key: string
   /** What it was made by; another text is another delivery. */
   readonly by: string
-}
+  readonly #delivery: Delivery
+  #underWay = 0
+  #isClosing = false
+  #idle: () => void = () => {}
 
-/** Settings as a text that is another one where anything in them is, a password too. Never shown. */
-function identityOf(settings: DeliverySettings, hostname: string): string {
-  return JSON.stringify([settings, hostname], function (this: Record<string, unknown>, key, value) {
-    // A secret has shown its cover already.
-    const own = this[key]
-    return own instanceof Secret ? own.reveal() : (value as unknown)
-  })
+  constructor(key: string, by: string, delivery: Delivery) {
+    this.key = key
+    this.by = by
+    this.#delivery = delivery
+  }
+
+  get name(): string {
+    return this.#delivery.name
+  }
+
+  async deliver(...args: Parameters<Delivery['deliver']>): ReturnType<Delivery['deliver']> {
+    if (this.#isClosing) throw new Error(`the delivery ${this.name} has been let go of`)
+    this.#underWay++
+    try {
+      return await this.#delivery.deliver(...args)
+    } finally {
+      this.#underWay--
+      if (this.#underWay === 0) this.#idle()
+    }
+  }
+
+  /** Takes nothing more, and lets go when nothing is under way. */
+  async close(): Promise<void> {
+    this.#isClosing = true
+    if (this.#underWay > 0) {
+      await new Promise<void>(resolve => {
+        this.#idle = resolve
+      })
+    }
+    await this.#delivery.close?.()
+  }
 }
 
 export class Deliveries {
   readonly #config: () => Config
   readonly #make: MakeDelivery
   readonly #failed: (name: string, cause: unknown) => void
-  readonly #made = new Map<string, Made>()
+  readonly #held = new Map<string, Held>()
+  readonly #closing = new Set<Promise<void>>()
+  /** The configuration that the deliveries were last compared with. */
+  #seen: Config | undefined
 
   /** `config` gives the configuration in force; `failed` hears of a delivery that could not be let go of in order. */
   constructor(config: () => Config, make: MakeDelivery, failed: (name: string, cause: unknown) => void) {
@@ -37,32 +69,62 @@ export class Deliveries {
     this.#failed = failed
   }
 
-  /** The delivery of a name, or the site's default for none; `undefined` if the configuration has none of that name. */
+  /**
+   * The delivery of a name, or the site's default for none; `undefined` if the configuration has none of that name. To
+   * be used at once: after the next change of the configuration it may take nothing more.
+   */
   named(name: string | undefined): Delivery | undefined {
     const config = this.#config()
+    this.#compare(config)
     const wanted = name ?? config.delivery.default
-    const settings = Object.hasOwn(config.delivery.named, wanted) ? config.delivery.named[wanted] : undefined
-    const by = settings && identityOf(settings, config.lmtp.hostname)
-    const made = this.#made.get(wanted)
-    if (made !== undefined && made.by !== by) this.#release(wanted, made)
-    if (settings === undefined || by === undefined) return undefined
-    if (made?.by === by) return made.delivery
-    const delivery = this.#make(settings, config, wanted)
-    this.#made.set(wanted, { delivery, by })
-    return delivery
+    const held = this.#held.get(wanted)
+    if (held !== undefined) return held
+    const settings = settingsOf(config, wanted)
+    if (settings === undefined) return undefined
+    const made = new Held(wanted, identityOf(settings, config), this.#make(settings, config, wanted))
+    this.#held.set(wanted, made)
+    return made
   }
 
-  /** Lets go of all of them, when nothing is delivered any more. */
+  /** Lets go of what the configuration in force has no more, or has otherwise. */
+  refresh(): void {
+    this.#compare(this.#config())
+  }
+
+  /** Lets go of all of them, after what is under way, and waits for those that have been let go of before. */
   async close(): Promise<void> {
-    await Promise.all([...this.#made].map(([name, made]) => this.#release(name, made)))
+    for (const held of [...this.#held.values()]) this.#release(held)
+    await Promise.all(this.#closing)
   }
 
-  async #release(name: string, { delivery }: Made): Promise<void> {
-    this.#made.delete(name)
-    try {
-      await delivery.close?.()
-    } catch (cause) {
-      this.#failed(name, cause)
+  #compare(config: Config): void {
+    if (config === this.#seen) return
+    this.#seen = config
+    for (const held of [...this.#held.values()]) {
+      const settings = settingsOf(config, held.key)
+      if (settings === undefined || identityOf(settings, config) !== held.by) this.#release(held)
     }
   }
+
+  #release(held: Held): void {
+    this.#held.delete(held.key)
+    const closing = held
+      .close()
+      .catch((cause: unknown) => this.#failed(held.key, cause))
+      .finally(() => this.#closing.delete(closing))
+    this.#closing.add(closing)
+  }
+}
+
+function settingsOf({ delivery }: Config, name: string): DeliverySettings | undefined {
+  return Object.hasOwn(delivery.named, name) ? delivery.named[name] : undefined
+}
+
+/** Settings as a text that is another one where anything in them is, a password too. Never shown. */
+function identityOf(settings: DeliverySettings, { lmtp }: Config): string {
+  return JSON.stringify([settings, lmtp.hostname], function (this: Record<string, unknown>, key, value) {
+    // A secret has shown its cover already.
+    const own = this[key]
+    return own instanceof Secret ? own.reveal() : (value as unknown)
+  })
 }

@@ -50,7 +50,12 @@ type Outcome =
       readonly delivery: string
       readonly reply: Reply | undefined
     }
-  | { readonly kind: 'failed'; readonly cause: unknown }
+  | {
+      readonly kind: 'failed'
+      readonly list?: ListAddress
+      readonly delivery?: string
+      readonly cause: unknown
+    }
 
 /** One recipient's copy that is to be kept, and its place among all recipients. */
 interface Copy {
@@ -109,7 +114,20 @@ function outcomeOf(
       return { ...delivered, list, delivery: name }
     case 'failed':
     case undefined:
-      return { kind: 'failed', cause: delivered?.cause }
+      return { kind: 'failed', list, delivery: name, cause: delivered?.cause }
+  }
+}
+
+type Found = { readonly ok: true; readonly value: Delivery } | { readonly ok: false; readonly cause: unknown }
+
+/** The delivery of a name. One that cannot be had fails for its own recipients only. */
+function deliveryOf(parts: Pick<SettleParts, 'deliveryFor'>, name: string | undefined): Found {
+  try {
+    const value = parts.deliveryFor(name)
+    if (value !== undefined) return { ok: true, value }
+    return { ok: false, cause: new Error(`the configuration has no delivery ${name}`) }
+  } catch (cause) {
+    return { ok: false, cause }
   }
 }
 
@@ -135,14 +153,13 @@ async function outcomesOf(
     else if (list === undefined) {
       outcomes[place] = { kind: 'failed', cause: new Error(`${atEnd.rule} takes a post and names no list`) }
     } else {
-      const delivery = parts.deliveryFor(name)
-      if (delivery === undefined) {
-        const cause = new Error(`the list's delivery ${name} is not in the configuration`)
-        outcomes[place] = { kind: 'failed', cause }
+      const delivery = deliveryOf(parts, name)
+      if (!delivery.ok) {
+        outcomes[place] = { kind: 'failed', list, cause: delivery.cause }
         continue
       }
       const copy = { place, to: { recipient, list, service, disposition: fate.disposition } }
-      copies.set(delivery, [...(copies.get(delivery) ?? []), copy])
+      copies.set(delivery.value, [...(copies.get(delivery.value) ?? []), copy])
     }
   }
   await Promise.all(
@@ -182,9 +199,16 @@ function report(
       }
       return outcome.reply
     }
-    case 'failed':
-      parts.log.error('message not delivered', { ...about, cause: outcome.cause })
-      return failureReply(outcome.cause)
+    case 'failed': {
+      const { list, delivery, cause } = outcome
+      parts.log.error('message not delivered', {
+        ...about,
+        ...(list !== undefined && { list }),
+        ...(delivery !== undefined && { delivery }),
+        cause,
+      })
+      return failureReply(cause)
+    }
     case 'discarded':
       parts.log.info('message discarded', { ...about, list: outcome.list })
       return takenReply(about.recipient, about.id, false)

@@ -126,7 +126,10 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
   let count = 0
   const front = createLmtpFront({
     gate,
-    deliveryFor: name => options.deliveries?.[name ?? ''] ?? options.delivery ?? keeping,
+    deliveryFor: name =>
+      name === undefined || options.deliveries === undefined
+        ? (options.delivery ?? keeping)
+        : options.deliveries[name],
     log,
     newId: options.newId ?? (() => `ID${++count}`),
     settings: {

@@ -12,7 +12,8 @@ import { MAX_PARTS, type MessageParts } from '../../src/core/content.ts'
 import { parseDomain } from '../../src/core/domain.ts'
 import { INITIAL_SITE, type Site } from '../../src/core/facts.ts'
 import type { Action } from '../../src/core/list.ts'
-import { FLAVOURS, parseSettings } from '../../src/core/list.ts'
+import { parseSettings } from '../../src/core/list.ts'
+import { parseDomainSettings } from '../../src/core/list-domain.ts'
 import { parseMtaKey } from '../../src/core/mta.ts'
 import { parseIpAddress } from '../../src/core/network.ts'
 import type { Parsed } from '../../src/core/parsed.ts'
@@ -25,7 +26,11 @@ import { parseWho } from '../../src/core/who.ts'
 /** An import document, as far as vectors use it. */
 export interface StateDocument {
   readonly postern: 1
-  readonly domains?: readonly { readonly domain: string; readonly flavour?: string }[]
+  readonly domains?: readonly {
+    readonly domain: string
+    readonly flavour?: string
+    readonly delivery?: string
+  }[]
   readonly lists?: readonly {
     readonly address: string
     readonly settings?: Readonly<Record<string, string>>
@@ -129,10 +134,8 @@ export function clientOf(question: Question): Client {
 
 /** Puts a state into an empty store, through the port. */
 export async function putState(store: Store, state: StateDocument): Promise<void> {
-  for (const { domain, flavour } of state.domains ?? []) {
-    await store.putDomain(must(parseDomain(domain)), {
-      flavour: FLAVOURS.find(known => known === flavour) ?? 'mailman',
-    })
+  for (const { domain, ...settings } of state.domains ?? []) {
+    await store.putDomain(must(parseDomain(domain)), must(parseDomainSettings(settings)))
   }
   for (const list of state.lists ?? []) {
     const key: ListAddress = address(list.address).key
