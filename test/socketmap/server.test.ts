@@ -181,6 +181,7 @@ describe('bounds', () => {
     await settle()
     vi.advanceTimersByTime(SOCKETMAP_LIMITS.answerTime - 1)
     expect([asked, server.lines]).toEqual([askedThen, []])
+    expect(client.socket.bytesWritten - client.socket.writableLength).toBeLessThan(block.length * 300)
     vi.advanceTimersByTime(1)
     await new Promise(resolve => client.socket.once('close', resolve))
     expect(problems(server)).toEqual(['it does not take its answers'])
