@@ -374,6 +374,7 @@ describe('a program that', () => {
     expect(performance.now() - begun).toBeLessThan(5000)
     // A program that says that it has taken the message may go on with it by itself.
     expect(runs('child')).toBe(true)
+    await vi.waitFor(() => expect(openFiles()).toBeLessThanOrEqual(filesOpen))
     process.kill(Number(read('child')), 'SIGKILL')
   })
 
@@ -390,6 +391,7 @@ describe('a program that', () => {
     const begun = performance.now()
     expect(await outcomeOf(pipe({ program: leaves }))).toMatchObject(failsWith(/: no$/))
     expect(performance.now() - begun).toBeLessThan(5000)
+    await vi.waitFor(() => expect(openFiles()).toBeLessThanOrEqual(filesOpen))
     process.kill(Number(read('child')), 'SIGKILL')
   })
 
