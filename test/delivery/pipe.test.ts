@@ -325,8 +325,8 @@ describe('a program that', () => {
 
   test('hangs, with a child, is ended with it', async () => {
     const hangs = await program('sleep 1000 & echo $! >child; echo at it; echo $$ >self; wait')
-    const outcome = await outcomeOf(pipe({ program: hangs, timeoutMs: 500 }))
-    expect(outcome).toMatchObject(failsWith(/did not end in 0\.5 s, and said: at it$/))
+    const outcome = await outcomeOf(pipe({ program: hangs, timeoutMs: 1500 }))
+    expect(outcome).toMatchObject(failsWith(/did not end in 1\.5 s, and said: at it$/))
     await vi.waitFor(() => expect([runs('self'), runs('child')]).toEqual([false, false]))
   })
 
@@ -335,9 +335,9 @@ describe('a program that', () => {
       "trap '' TERM; (trap '' TERM; sleep 1000) & echo $! >child; echo $$ >self; while :; do sleep 1000; done",
     )
     const begun = performance.now()
-    const outcome = await outcomeOf(pipe({ program: deaf, timeoutMs: 500, graceMs: 1000 }))
-    expect(performance.now() - begun).toBeLessThan(2300)
-    expect(outcome).toMatchObject(failsWith(/did not end in 0\.5 s$/))
+    const outcome = await outcomeOf(pipe({ program: deaf, timeoutMs: 1500, graceMs: 2000 }))
+    expect(performance.now() - begun).toBeLessThan(5300)
+    expect(outcome).toMatchObject(failsWith(/did not end in 1\.5 s$/))
     await vi.waitFor(() => expect([runs('self'), runs('child')]).toEqual([false, false]))
   })
 
@@ -345,7 +345,7 @@ describe('a program that', () => {
     const slow = await program(
       "trap 'echo done >taken; exit 0' TERM; cat >/dev/null; while :; do sleep 0.05; done",
     )
-    expect(await outcomeOf(pipe({ program: slow, timeoutMs: 500 }))).toEqual({ kind: 'delivered' })
+    expect(await outcomeOf(pipe({ program: slow, timeoutMs: 1500 }))).toEqual({ kind: 'delivered' })
     expect(read('taken')).toBe('done\n')
   })
 
@@ -358,7 +358,7 @@ describe('a program that', () => {
       cause: { message: expect.stringMatching(/ended with EX_NOUSER: … x+ \| flooded$/) },
     })
     expect(outcome?.kind === 'refused' && formatReply(outcome.reply).length).toBeLessThanOrEqual(510)
-    expect(outcome?.kind === 'refused' && (outcome.cause as Error).message.length).toBeLessThan(2300)
+    expect(outcome?.kind === 'refused' && (outcome.cause as Error).message.length).toBeLessThan(5300)
   })
 
   test('is killed by somebody else', async () => {
@@ -443,7 +443,7 @@ describe('a program that', () => {
 describe('many copies', () => {
   test('have so many processes at a time and no more', async () => {
     const counts = await program(
-      'cat >/dev/null; mkdir running.$$; ls -d running.* | wc -l >>counts; sleep 0.05; rmdir running.$$',
+      'cat >/dev/null; mkdir running.$$; while [ ! -e met ] && [ $(ls -d running.* | wc -l) -lt 3 ]; do sleep 0.01; done; touch met; ls -d running.* | wc -l >>counts; rmdir running.$$',
     )
     const delivery = pipe({ program: counts, maxProcesses: 3 })
     const outcomes = await delivery.deliver(

@@ -273,7 +273,7 @@ describe.skipIf(redisMissing('delivery into a Redis stream') !== undefined)('a s
           cause: { code: 'POSTERN_STORE_UNAVAILABLE' },
         })
         await server.restart()
-        await vi.waitFor(async () => expect(await outcomeOf(delivery)).toEqual({ kind: 'delivered' }), 5000)
+        await vi.waitFor(async () => expect(await outcomeOf(delivery)).toEqual({ kind: 'delivered' }), 15_000)
       } finally {
         await server.remove()
       }
@@ -287,7 +287,7 @@ describe.skipIf(redisMissing('delivery into a Redis stream') !== undefined)('a s
         server.pause()
         const begun = performance.now()
         expect(await outcomeOf(delivery)).toMatchObject({ kind: 'failed' })
-        expect(performance.now() - begun).toBeLessThan(2000)
+        expect(performance.now() - begun).toBeLessThan(5000)
         server.resume()
       } finally {
         await server.remove()
