@@ -4,7 +4,10 @@
  * each way of asking.
  */
 import { once } from 'node:events'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import type { AddressInfo, Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Endpoint } from '../../src/app/endpoint.ts'
 import type { FrontServer } from '../../src/app/front.ts'
@@ -32,12 +35,25 @@ class Law {
   #gate = this.#gateOver(new MemoryStore(), all[0] as Vector)
 
   async listen(front: FrontServer): Promise<TcpEndpoint> {
-    const server = front.newServer()
-    this.#fronts.push(front)
-    this.#servers.push(server)
+    const server = this.#serve(front)
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
     return { kind: 'tcp', host: '127.0.0.1', port: (server.address() as AddressInfo).port }
+  }
+
+  /** On a unix socket, to which everybody may write. */
+  async listenOn(path: string, front: FrontServer): Promise<Endpoint> {
+    const server = this.#serve(front)
+    server.listen({ path, writableAll: true })
+    await once(server, 'listening')
+    return { kind: 'unix', path }
+  }
+
+  #serve(front: FrontServer): Server {
+    const server = front.newServer()
+    this.#fronts.push(front)
+    this.#servers.push(server)
+    return server
   }
 
   async become(vector: Vector): Promise<void> {
@@ -144,12 +160,15 @@ const SUITE = 'vectors through Exim'
 
 describe.skipIf(leftOutWithoutExim(SUITE))('vectors through Exim', () => {
   const law = new Law()
+  let directory: string
   const exims = new Map<Recipe | 'stages', Exim>()
   beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'postern-vectors-'))
+    chmodSync(directory, 0o755)
     const log = keepingLog()
-    const policy = await law.listen(
-      createPolicyFront({ gate: law, log, onStoreFailure: 'defer', maxConnections: 100 }),
-    )
+    const front = createPolicyFront({ gate: law, log, onStoreFailure: 'defer', maxConnections: 100 })
+    const policy = await law.listen(front)
+    const socket = await law.listenOn(join(directory, 'policy'), front)
     const lmtp = await law.listen(
       createLmtpFront({
         gate: law,
@@ -163,12 +182,13 @@ describe.skipIf(leftOutWithoutExim(SUITE))('vectors through Exim', () => {
           idleTimeoutMs: 300_000,
           allow: LOOPBACK,
           xforward: LOOPBACK,
-          spoolDirectory: '/nonexistent',
+          spoolDirectory: directory,
         },
       }),
     )
     const start = async (way: Recipe | 'stages', switches: readonly string[]): Promise<void> => {
-      exims.set(way, await startExim({ policy, lmtp, switches, domains: DOMAINS }))
+      const asked = way === 'stages' ? socket : policy
+      exims.set(way, await startExim({ policy: asked, lmtp, switches, domains: DOMAINS }))
     }
     await start('stages', switchesOf('policy', { everyStage: true }))
     await start('policy', switchesOf('policy'))
@@ -177,6 +197,7 @@ describe.skipIf(leftOutWithoutExim(SUITE))('vectors through Exim', () => {
   afterAll(async () => {
     for (const exim of exims.values()) await exim.stop()
     await law.stop()
+    rmSync(directory, { recursive: true, force: true })
   })
 
   const asked = all.filter(vector => notAsked(vector) === undefined)
