@@ -8,6 +8,7 @@ import type { Gate } from '../app/gate.ts'
 import type { Log } from '../app/log.ts'
 import type { Verdict } from '../core/verdict.ts'
 import { COMMAND_FAULTS, decodeCommand } from './command.ts'
+import type { Placed } from './crowd.ts'
 import { Patience, type PeerLimits } from './patience.ts'
 import type { Reception } from './receive.ts'
 import { encodeResponse } from './response.ts'
@@ -33,7 +34,8 @@ const MAX_GATHERED = 16_384
 
 const PROGRESS = encodeResponse({ kind: 'progress' })
 
-export class Peer implements Counting {
+export class Peer implements Counting, Placed {
+  place = 0
   readonly #socket: Socket
   readonly #session: Session
   /** Names the peer in the log. */

@@ -12,15 +12,20 @@ export interface Counting {
 /** Rounds in the shortest of the times that are counted in them. */
 const FINENESS = 8
 
+/** Those who are told. */
+interface Everybody extends Iterable<Counting> {
+  readonly size: number
+}
+
 export class Rounds {
-  readonly #counting: ReadonlySet<Counting>
+  readonly #counting: Everybody
   /** In milliseconds. */
   readonly #length: number
   #round = 0
   #timer: NodeJS.Timeout | undefined
 
   /** For those in `counting`, and for times of at least `shortest` milliseconds. */
-  constructor(counting: ReadonlySet<Counting>, shortest: number) {
+  constructor(counting: Everybody, shortest: number) {
     this.#counting = counting
     this.#length = Math.max(1, Math.floor(shortest / FINENESS))
   }

@@ -10,6 +10,7 @@ import { formatEndpoint } from '../app/endpoint.ts'
 import type { FrontServer } from '../app/front.ts'
 import type { Gate } from '../app/gate.ts'
 import type { Log } from '../app/log.ts'
+import { Crowd } from './crowd.ts'
 import type { Agreement } from './negotiate.ts'
 import type { PeerLimits } from './patience.ts'
 import { Peer, type PeerParts } from './peer.ts'
@@ -82,7 +83,7 @@ export function createMilterFront(parts: MilterParts): MilterFront {
   }
   const counts: MilterCounts = { connections: 0, messages: 0, otherMessages: 0, refusedByMta: 0 }
   const newId = idMaker()
-  const peers = new Set<Peer>()
+  const peers = new Crowd<Peer>()
   const rounds = new Rounds(peers, Math.min(limits.commandTime, limits.idleTime, limits.progressInterval))
   const reception = new Reception()
   const shared: PeerParts = { gate, log, limits, rounds, reception, gone }
