@@ -21,14 +21,13 @@ const TOKEN = /"(?:[^"\\]|\\.)*"|\[[^[\]]*\]|\s+|[()<>@:,.]|[^\s"()<>@:,.[\]]+/s
 
 const STANDS_ALONE = /^[<>@:,.]$/
 /** A mailbox in brackets and nothing else, as nearly every path is: what is taken apart below comes to the same. */
-const USUAL = /^<([^\s"()<>@:,[\]]+@[^\s"()<>@:,[\]]+)>$/su
+const USUAL = /^<[^\s"()<>@:,[\]]+@[^\s"()<>@:,[\]]+>$/su
 const SOURCE_ROUTE = /^@[^@,:<>]+(?:,@[^@,:<>]+)*:/
 
 /** What is left when everything is gone that does not belong to the mailbox; `''` for the null path. */
 function bare(path: string): Parsed<string> {
   if (path.length > MAX_PATH_LENGTH) return problem('the path is too long')
-  const usual = USUAL.exec(path)?.[1]
-  if (usual !== undefined) return parsed(usual)
+  if (USUAL.test(path)) return parsed(path.slice(1, -1))
   let kept = ''
   let comments = 0
   /** Since the last word. */
@@ -89,11 +88,10 @@ function recipientOf(words: string): Parsed<Address> {
  */
 export function recipientsOf(path: string, macro: string | undefined): readonly Address[] {
   const words = bare(path)
-  const readings = [words.ok ? recipientOf(words.value) : words]
-  if (macro !== undefined) readings.push(recipientOf(macro))
-  const found: Address[] = []
-  for (const reading of readings) {
-    if (reading.ok && found.every(other => other.key !== reading.value.key)) found.push(reading.value)
-  }
+  const first = words.ok ? recipientOf(words.value) : words
+  const found = first.ok ? [first.value] : []
+  if (macro === undefined || (words.ok && words.value === macro)) return found
+  const second = recipientOf(macro)
+  if (second.ok && second.value.key !== found[0]?.key) found.push(second.value)
   return found
 }
