@@ -141,6 +141,16 @@ describe('forms', () => {
       '+prvs=4068eb2540=ann@example.org',
     ])
     expect(formsInWords('ann+x@example.org', TRUSTING, 'author')).toHaveLength(2)
+    expect(formsInWords('prvs=4068eb2540=ann+x@example.org', TRUSTING, 'author')).toEqual([
+      '+prvs=4068eb2540=ann+x@example.org',
+      '+prvs=4068eb2540=ann@example.org | detail +x dropped',
+    ])
+  })
+
+  test('however many names a domain is given, few are looked up', () => {
+    const names = Array.from({ length: 100 }, (_, i) => [`a${i}.example`, 'main.example'] as const)
+    const settings = { ...INITIAL_SENDERS, aliasDomains: Object.fromEntries(names) }
+    expect(formsInWords('ann@main.example', settings)).toHaveLength(1 + MAX_ALIASES)
   })
 
   test('the names of a domain that objects inherit are no settings', () => {
