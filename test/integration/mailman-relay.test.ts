@@ -3,8 +3,8 @@
  * Postfix, and while Mailman is away mail waits in Postfix.
  */
 import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { formatEndpoint } from '../../src/app/endpoint.ts'
 import { createRelayDelivery } from '../../src/delivery/relay.ts'
 import { ENVELOPE, message, relaySettings, to, told } from '../delivery/mail.ts'
 import { leftOutWithoutMailman, type Mailman, type Queued, startMailman } from '../support/mailman.ts'
@@ -17,13 +17,16 @@ const messageWith = (id: string): string =>
 const LISTS = ['team', 'news', 'forgotten'].map(name => ({
   name,
   members: ['alice@example.net'],
-  settings: { delivery: 'mailman' },
 }))
 const HELD = {
   name: 'held',
-  settings: { delivery: 'mailman', member_action: 'hold' },
+  settings: { member_action: 'hold' },
   members: ['alice@example.net'],
 }
+
+/** The part of the configuration that the docs show. */
+const PAGE = readFileSync(new URL('../../docs/delivery.md', import.meta.url), 'utf8')
+const SNIPPET = /```toml\n(\[delivery\]\ndefault = "mailman"[\s\S]*?)```/.exec(PAGE)?.[1] ?? ''
 
 const SUITE = 'Mailman'
 
@@ -39,7 +42,7 @@ describe.skipIf(leftOutWithoutMailman(SUITE) || leftOutWithoutPostfix(SUITE))(
       site = await startSite({
         store: 'embedded',
         postfix: { snippets: ['main.cf.policy-rcpt', 'main.cf.lmtp'] },
-        config: `[delivery.relay.mailman]\nto = "${formatEndpoint(mailman.endpoint)}"\n`,
+        config: SNIPPET.replace('8024', String(mailman.endpoint.port)),
         lists: [...LISTS, HELD],
         failuresExpected: true,
       })
@@ -159,6 +162,19 @@ describe.skipIf(leftOutWithoutMailman(SUITE) || leftOutWithoutPostfix(SUITE))(
         'second',
       ])
       expect(deferred()).toBe(deferredBefore)
+    })
+
+    test('several recipients in one transaction: each gets its own reply', async () => {
+      const delivery = createRelayDelivery(relaySettings(mailman.endpoint))
+      const recipients = ['team', 'nobody', 'news', 'team-owner'].map(name => to(`${name}@lists.example.org`))
+      expect((await delivery.deliver(ENVELOPE, message(messageWith('one')), recipients)).map(told)).toEqual([
+        'delivered: 250 2.0.0 Ok',
+        'refused: 550 5.0.0 Requested action not taken: mailbox unavailable',
+        'delivered: 250 2.0.0 Ok',
+        'delivered: 250 2.0.0 Ok',
+      ])
+      expect(await newlyQueued()).toHaveLength(3)
+      await delivery.close?.()
     })
 
     test('a message with defects: Mailman has one reply for all, and a transaction for each recipient gets each its own', async () => {
