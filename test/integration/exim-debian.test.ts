@@ -11,7 +11,7 @@ const README = readFileSync(fileURLToPath(new URL('../../exim/README.md', import
 
 /** The commands between two marks. */
 function commands(mark: string): string {
-  const found = new RegExp(`<!-- ${mark} -->\n(.*?)\n<!-- /${mark} -->`, 's').exec(README)?.[1]
+  const found = new RegExp(`<!-- ${mark} -->\n(.*?)\n *<!-- /${mark} -->`, 's').exec(README)?.[1]
   if (found === undefined) throw new Error(`exim/README.md has no commands ${mark}`)
   return found
 }
