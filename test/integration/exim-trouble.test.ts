@@ -209,7 +209,6 @@ describe.skipIf(leftOutWithoutExim(SUITE))('the policy server in trouble', () =>
       const begun = Date.now()
       expect(await rcpt()).toBe(UNREACHABLE)
       expect(Date.now() - begun).toBeGreaterThan(PATIENCE - 1000)
-      expect(Date.now() - begun).toBeLessThan(PATIENCE + 4000)
       server.hangUp()
     },
     30_000,
