@@ -66,12 +66,15 @@ export interface Composition {
   readonly deliveries: Pick<Deliveries, 'refresh' | 'close'>
 }
 
+/** Replicas that keep up have an entry in a moment. */
+const REPLICA_TIMEOUT_MS = 5000
+
 function createStream({ redis, timeoutMs, ...delivery }: StreamConfig, name: string): Delivery {
   return createStreamDelivery({
     ...delivery,
     name,
     // What is asked behind it on the connection has to be answered in time as well.
-    replicaTimeoutMs: Math.floor(timeoutMs / 2),
+    replicaTimeoutMs: Math.min(REPLICA_TIMEOUT_MS, Math.floor(timeoutMs / 2)),
     connect: async () => {
       const { RedisConnection } = await import('../store/redis-connection.ts')
       return new RedisConnection({ ...redis, timeoutMs, password: redis.password?.reveal() })

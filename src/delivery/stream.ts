@@ -48,12 +48,14 @@ const TURN_TIMEOUT_MS = 60_000
 
 const LUA = `
 if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return false end
+if #ARGV == 1 then return '' end
 return redis.call('XADD', KEYS[1], '*', unpack(ARGV, 2))
 `
 
 /**
  * Adds an entry if there is room for it.
  * KEYS: stream. ARGV: entries that it may hold, then field, value, …. Returns the entry's id, or nil if it is full.
+ * Without fields it only tells whether there is room.
  */
 const ADD = { lua: LUA, sha: createHash('sha1').update(LUA).digest('hex') }
 
@@ -105,14 +107,16 @@ export function createStreamDelivery(settings: StreamSettings): Delivery {
     throw new StreamError(`${key}: ${String(have)} replicas of ${waitReplicas} have the entry`)
   }
 
+  function full(): DeliveryOutcome {
+    const cause = new StreamError(`${key} holds ${maxEntries} entries that nobody has removed`)
+    return { kind: 'refused', reply: FULL, cause }
+  }
+
   async function add(envelope: Envelope, octets: Buffer, to: DeliveryRecipient): Promise<DeliveryOutcome> {
     try {
       const redis = await server()
       const id = await redis.run(ADD, [key], [maxEntries, ...entryFields(envelope, octets, to)])
-      if (id === null) {
-        const cause = new StreamError(`${key} holds ${maxEntries} entries that nobody has removed`)
-        return { kind: 'refused', reply: FULL, cause }
-      }
+      if (id === null) return full()
       await makeSure(redis, String(id))
       return { kind: 'delivered' }
     } catch (cause) {
@@ -136,6 +140,8 @@ export function createStreamDelivery(settings: StreamSettings): Delivery {
         return all({ kind: 'failed', cause: new StreamError(`${key}: waited too long for a turn`) })
       }
       try {
+        // Asked without the message first: Redis learns the script, and nothing is sent that has no room.
+        if ((await (await server()).run(ADD, [key], [maxEntries])) === null) return all(full())
         const octets = await wholeOf(message)
         const outcomes: DeliveryOutcome[] = []
         for (const to of recipients) outcomes.push(await add(envelope, octets, to))

@@ -171,7 +171,7 @@ describe('what it means', () => {
       maxEntries: 10_000,
       maxMessageSize: 52_428_800,
       waitReplicas: 0,
-      timeoutMs: 5000,
+      timeoutMs: 30_000,
     })
     const inEnvironment = deliveryOf('s', STREAM, { POSTERN_REDIS_URL: 'redis://e.example:1/3' })
     expect(inEnvironment).toMatchObject({

@@ -169,6 +169,20 @@ describe.skipIf(redisMissing('delivery into a Redis stream') !== undefined)('a s
       expect(await outcomeOf(delivery)).toEqual({ kind: 'delivered' })
     })
 
+    test('is not sent what it has no room for', async () => {
+      const sent: Message = {
+        size: 100,
+        read: () => {
+          throw new Error('it is read')
+        },
+      }
+      await outcomeOf(stream())
+      expect(await stream({ maxEntries: 1 }).deliver(ENVELOPE, sent, [to(TEAM), to(TEAM)])).toMatchObject([
+        { kind: 'refused', reply: { code: 451 } },
+        { kind: 'refused', reply: { code: 451 } },
+      ])
+    })
+
     test('is so to the entry, whoever adds to it at the same time', async () => {
       const deliveries = Array.from({ length: 5 }, () => stream({ maxEntries: 10 }))
       const outcomes = await Promise.all(
