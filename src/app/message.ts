@@ -2,6 +2,7 @@
  * A message that the sink has taken in, and the ports that carry it further. Bodies are never whole in memory.
  */
 import type { Address, ReversePath } from '../core/address.ts'
+import type { Reason } from '../core/reason.ts'
 import type { Reply } from '../core/reply.ts'
 import type { Client, ListAddress } from '../core/transaction.ts'
 
@@ -34,8 +35,23 @@ export interface DeliveryRecipient {
   readonly list: ListAddress
   /** The service, for a service address. */
   readonly service: string | undefined
-  /** `hold` puts the copy where moderators look. */
+  /** `hold` keeps the copy for a moderator. */
   readonly disposition: 'deliver' | 'hold'
+  /** Of a copy that is held: why. */
+  readonly grounds?: HoldGrounds
+}
+
+/** How far it is known that mail to the return path reaches whoever sent the message. */
+export type ReturnPath = 'authenticated' | 'admitted' | 'unproven'
+
+/** Why a copy waits for a moderator. */
+export interface HoldGrounds {
+  readonly reason: Reason
+  /** The rule that said so. */
+  readonly rule: string
+  /** The refusal in whose place the copy is held, because it would be a bounce. */
+  readonly inPlaceOf?: Reason
+  readonly returnPath: ReturnPath
 }
 
 /** What became of one recipient's copy. `delivered` means that it will be there after a power cut. */
@@ -46,6 +62,19 @@ export type DeliveryOutcome =
   | { readonly kind: 'refused'; readonly reply: Reply; readonly cause?: unknown }
   /** Nothing was kept; the MTA is told to try again. `cause` is for the log. */
   | { readonly kind: 'failed'; readonly cause: unknown }
+
+/** One copy's way to a delivery, which may be tried again by another process after the first one has died. */
+export interface HandOver {
+  /** Names the copy: the same each time it is tried, and never another's. */
+  readonly key: string
+  /** What a try before has noted. */
+  readonly noted: string | undefined
+  /**
+   * Keeps a note, durably, before the copy can be seen by anybody. Rejects if another process has taken the copy over:
+   * then it must not be handed on here.
+   */
+  note(text: string): Promise<void>
+}
 
 /** A way to hand accepted mail on. */
 export interface Delivery {
@@ -60,6 +89,16 @@ export interface Delivery {
     message: Message,
     recipients: readonly DeliveryRecipient[],
   ): Promise<readonly DeliveryOutcome[]>
+  /**
+   * Delivers one copy exactly once, however often it is tried with the same hand-over, and whenever a try was cut short.
+   * Not there where it cannot be known whether a try that was cut short has been taken. Does not reject.
+   */
+  deliverOnce?(
+    envelope: Envelope,
+    message: Message,
+    recipient: DeliveryRecipient,
+    handOver: HandOver,
+  ): Promise<DeliveryOutcome>
   /** Lets go of what it keeps open, such as idle connections. What is under way is finished first. */
   close?(): Promise<void>
 }

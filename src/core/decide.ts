@@ -123,8 +123,14 @@ function withList(verdict: Verdict, { target, facts }: AnyRecipientCase): Verdic
   const { settings } = target
   const delivery = chosenDelivery(settings, facts.domain?.ok === true ? facts.domain.value : undefined)?.name
   const parts = target.kind === 'posting' && looksAtParts(settings)
-  if (delivery === undefined && !parts) return verdict
-  return { ...verdict, ...(delivery !== undefined && { delivery }), ...(parts && { looksAtParts: true }) }
+  const admitted = facts.lists.get(target.list.address)?.admitted === true
+  if (delivery === undefined && !parts && !admitted) return verdict
+  return {
+    ...verdict,
+    ...(delivery !== undefined && { delivery }),
+    ...(parts && { looksAtParts: true }),
+    ...(admitted && { admitted: true }),
+  }
 }
 
 /** What the rules say, as far as the list is to act on it and the message can still be refused. */

@@ -41,6 +41,7 @@ export interface ListSettings {
   readonly honour_admission: 'yes' | 'no'
   readonly emergency: 'on' | 'off'
   readonly first_post: 'accept' | 'hold'
+  readonly reject_notice: 'yes' | 'no'
   readonly max_size: number
   readonly max_recipients: number
   readonly max_lists: number
@@ -100,6 +101,11 @@ export const SETTINGS: SettingsTable = {
     ['accept', 'hold'],
     'accept',
     "hold keeps a member's posts for a moderator until one was let through",
+  ),
+  reject_notice: oneOf(
+    ['yes', 'no'],
+    'no',
+    'whether a sender is told that a moderator has refused their post, if the return path is proven to be theirs',
   ),
   max_size: limit('largest message, in bytes'),
   max_recipients: limit('most recipients of one message that goes to this list'),

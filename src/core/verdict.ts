@@ -18,6 +18,8 @@ interface Grounds {
   readonly delivery?: string
   /** The list looks at the message's parts, so the body has to be read before its end is judged. */
   readonly looksAtParts?: true
+  /** After acceptance: the sender was let in to the list while their client was on the line. */
+  readonly admitted?: true
   /** After acceptance: the refusal in whose place this stands, because it would be a bounce. */
   readonly inPlaceOf?: RefuseVerdict
   /** The list is in shadow mode: whatever the verdict, nothing may be refused for its sake. */

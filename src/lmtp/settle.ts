@@ -4,7 +4,13 @@
  */
 import type { Gate } from '../app/gate.ts'
 import type { Log } from '../app/log.ts'
-import type { Delivery, DeliveryOutcome, DeliveryRecipient, Envelope } from '../app/message.ts'
+import type {
+  Delivery,
+  DeliveryOutcome,
+  DeliveryRecipient,
+  Envelope,
+  HoldGrounds,
+} from '../app/message.ts'
 import { formatReply, type Reply } from '../core/reply.ts'
 import type { ListAddress } from '../core/transaction.ts'
 import type { Verdict } from '../core/verdict.ts'
@@ -118,6 +124,18 @@ function outcomeOf(
   }
 }
 
+/** Why a copy is held: by the end of the message, or else by RCPT. */
+function groundsOf({ client }: CompleteMail, atRcpt: Verdict, atEnd: Verdict): HoldGrounds {
+  const { reason, rule, inPlaceOf } = atEnd.kind === 'hold' ? atEnd : atRcpt
+  const admitted = atRcpt.admitted === true || atEnd.admitted === true
+  return {
+    reason,
+    rule,
+    ...(inPlaceOf !== undefined && { inPlaceOf: inPlaceOf.reason }),
+    returnPath: client.user !== undefined ? 'authenticated' : admitted ? 'admitted' : 'unproven',
+  }
+}
+
 type Found = { readonly ok: true; readonly value: Delivery } | { readonly ok: false; readonly cause: unknown }
 
 /** The delivery of a name. One that cannot be had fails for its own recipients only. */
@@ -158,7 +176,10 @@ async function outcomesOf(
         outcomes[place] = { kind: 'failed', list, cause: delivery.cause }
         continue
       }
-      const copy = { place, to: { recipient, list, service, disposition: fate.disposition } }
+      const { disposition } = fate
+      const grounds = disposition === 'hold' ? groundsOf(mail, verdict, atEnd) : undefined
+      const to = { recipient, list, service, disposition, ...(grounds !== undefined && { grounds }) }
+      const copy = { place, to }
       copies.set(delivery.value, [...(copies.get(delivery.value) ?? []), copy])
     }
   }

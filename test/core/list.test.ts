@@ -36,6 +36,7 @@ const settings: fc.Arbitrary<ListSettings> = fc.record({
   honour_admission: fc.constantFrom('yes', 'no'),
   emergency: fc.constantFrom('on', 'off'),
   first_post: fc.constantFrom('accept', 'hold'),
+  reject_notice: fc.constantFrom('yes', 'no'),
   max_lists: fc.nat(),
   max_destinations: fc.nat(),
   destinations_action: contentAction,
