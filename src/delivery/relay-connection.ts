@@ -170,8 +170,11 @@ export class RelayConnection {
     try {
       this.#reader.push(chunk)
       for (let reply = this.#reader.next(); reply !== undefined; reply = this.#reader.next()) {
-        if (this.#awaited === 0)
-          throw new RelayFault('nonsense', `it spoke out of turn: ${replyInWords(reply)}`)
+        if (this.#awaited === 0) {
+          // 421 is the one reply that needs no question (RFC 5321 §3.8).
+          const kind = reply.code === 421 ? 'lost' : 'nonsense'
+          throw new RelayFault(kind, `it spoke out of turn: ${replyInWords(reply)}`)
+        }
         this.#awaited--
         this.#replies.push(reply)
       }

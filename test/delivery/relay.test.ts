@@ -450,6 +450,17 @@ describe('connections', () => {
     expect(after.connections).toBe(1)
   })
 
+  test('when one turns out to be dead, the others that were kept as long are closed', async () => {
+    const hop = await nextHop({
+      MAIL: ({ connection, transaction }) => (connection < 5 && transaction === 2 ? CLOSE : '250 Ok\r\n'),
+    })
+    const delivery = relay(hop.endpoint)
+    await Promise.all(Array.from({ length: 4 }, () => outcomes(delivery, team('a'))))
+    expect(await outcomes(delivery, team('b'))).toEqual(delivered)
+    await hop.opened(1)
+    expect(hop.connections).toBe(5)
+  })
+
   test('closing waits for what is under way, and keeps nothing afterwards', async () => {
     const hop = await nextHop({ dot: () => [] })
     const delivery = relay(hop.endpoint)

@@ -32,7 +32,7 @@ const SUITE = 'Mailman'
 
 describe.skipIf(leftOutWithoutMailman(SUITE) || leftOutWithoutPostfix(SUITE))(
   'Postfix, Postern and Mailman',
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   () => {
     let mailman: Mailman
     let site: Site
@@ -46,7 +46,7 @@ describe.skipIf(leftOutWithoutMailman(SUITE) || leftOutWithoutPostfix(SUITE))(
         lists: [...LISTS, HELD],
         failuresExpected: true,
       })
-    })
+    }, 180_000)
     afterAll(async () => {
       await site?.stop()
       await mailman?.remove()
@@ -147,21 +147,6 @@ describe.skipIf(leftOutWithoutMailman(SUITE) || leftOutWithoutPostfix(SUITE))(
         'team.lists.example.org',
       ])
       expect(arrived.every(({ text }) => text.includes('Subject: waits'))).toBe(true)
-    })
-
-    test('Mailman restarted between two messages: a kept connection that died is replaced', async () => {
-      await send(messageWith('first'), 'alice@example.net', 'team')
-      await newlyQueued()
-      const deferred = (): number => site.postfix.log().split('status=deferred').length
-      const deferredBefore = deferred()
-      await mailman.stop()
-      await mailman.start()
-      await send(messageWith('second'), 'alice@example.net', 'team')
-      expect((await newlyQueued()).map(({ text }) => /^Subject: (.*)$/m.exec(text)?.[1])).toEqual([
-        'first',
-        'second',
-      ])
-      expect(deferred()).toBe(deferredBefore)
     })
 
     test('several recipients in one transaction: each gets its own reply', async () => {

@@ -21,7 +21,7 @@ const BIN = join(ROOT, 'usr/lib/mailman3/bin')
 const PYTHON = '/usr/bin/python3'
 
 /** In milliseconds. */
-const START_TIMEOUT = 30_000
+const START_TIMEOUT = 100_000
 const POLL_INTERVAL = 20
 
 /** Whether a suite that needs Mailman is left out here; says so if it is. */
