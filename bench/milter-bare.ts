@@ -3,7 +3,7 @@
  * understands nothing but where a frame ends. What a milter in Node can come near and not beat. Takes what was built.
  * Usage: milter-bare.ts PATH|PORT [trace]
  */
-import { createServer, type Socket } from 'node:net'
+import { createServer, Socket } from 'node:net'
 
 const dist = new URL('../dist/milter/', import.meta.url)
 const { agree, encodeAgreement } = (await import(
@@ -68,7 +68,7 @@ function serve(socket: Socket, bytes: Buffer): void {
   if (answer !== undefined) socket.write(answer)
 }
 
-const reception = new Reception()
+const reception = new Reception(options => new Socket(options))
 createServer({ noDelay: true, keepAlive: true }, socket => {
   socket.on('error', () => {})
   reception.receive(socket, bytes => serve(socket, bytes))

@@ -4,7 +4,7 @@
  * socket keeps such a buffer are looked up on one that was made with it, and given to the others. Where Node has none of
  * this, what is received comes as 'data', in buffers that are not shared; nothing else is different.
  */
-import { Socket, type SocketConstructorOpts } from 'node:net'
+import type { Socket, SocketConstructorOpts } from 'node:net'
 
 /** What libuv reads at most at a time, in bytes. */
 const BUFFER_SIZE = 65_536
@@ -20,10 +20,10 @@ interface Handle {
   useUserBuffer?(buffer: Uint8Array): void
 }
 
-function attachTo(buffer: Buffer): Attach {
+function attachTo(buffer: Buffer, newSocket: (options: SocketConstructorOpts) => Socket): Attach {
   const callback = (): boolean => true
   const options = { onread: { buffer, callback } } as SocketConstructorOpts
-  const model = new Socket(options) as unknown as Record<symbol, unknown>
+  const model = newSocket(options) as unknown as Record<symbol, unknown>
   const holding = (value: unknown): symbol | undefined =>
     Object.getOwnPropertySymbols(model).find(name => model[name] === value)
   const bufferName = holding(buffer)
@@ -45,7 +45,12 @@ function attachTo(buffer: Buffer): Attach {
 
 /** Receives for any number of sockets. */
 export class Reception {
-  readonly #attach: Attach = attachTo(Buffer.allocUnsafeSlow(BUFFER_SIZE))
+  readonly #attach: Attach
+
+  /** `newSocket` makes the one that is looked at; it is never connected. */
+  constructor(newSocket: (options: SocketConstructorOpts) => Socket) {
+    this.#attach = attachTo(Buffer.allocUnsafeSlow(BUFFER_SIZE), newSocket)
+  }
 
   /** Gives the receiver what a new socket of a server receives. */
   receive(socket: Socket, receiver: Receiver): void {

@@ -5,7 +5,7 @@
  * In trouble a milter says nothing and disconnects: the MTA then does its default action (milter_default_action, F=).
  */
 import { randomBytes } from 'node:crypto'
-import { createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Server, Socket } from 'node:net'
 import { formatEndpoint } from '../app/endpoint.ts'
 import type { FrontServer } from '../app/front.ts'
 import type { Gate } from '../app/gate.ts'
@@ -85,7 +85,7 @@ export function createMilterFront(parts: MilterParts): MilterFront {
   const newId = idMaker()
   const peers = new Crowd<Peer>()
   const rounds = new Rounds(peers, Math.min(limits.commandTime, limits.idleTime, limits.progressInterval))
-  const reception = new Reception()
+  const reception = new Reception(options => new Socket(options))
   const shared: PeerParts = { gate, log, limits, rounds, reception, gone }
   let conduct: Conduct | undefined
   const missedBefore = new Set<string>()

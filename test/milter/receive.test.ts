@@ -1,6 +1,6 @@
 /** What sockets receive: the same by the shared buffer and, where Node has no such thing, by 'data'. */
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, type Server, Socket } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { Reception } from '../../src/milter/receive.ts'
 
@@ -22,7 +22,7 @@ type Way = 'shared buffer' | 'data events'
 
 /** A server that receives in one of the two ways, and a client of it. */
 async function connected(way: Way, count = 1): Promise<{ clients: Socket[]; received: Received[] }> {
-  const reception = new Reception()
+  const reception = new Reception(options => new Socket(options))
   const received: Received[] = []
   const all = new Promise<void>(resolve => {
     server = createServer(socket => {
