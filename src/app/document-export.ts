@@ -51,7 +51,8 @@ function personLine(who: Who, person: Person): string {
   const action = person.action === undefined ? '' : `, "action": ${JSON.stringify(person.action)}`
   const roles = person.roles.map(role => JSON.stringify(role)).join(', ')
   const linked = person.linked === undefined ? '' : `, "linked": ${JSON.stringify(mailboxOf(person.linked))}`
-  return `{ "who": ${JSON.stringify(formatWho(who))}, "roles": [${roles}]${action}${linked} }`
+  const seen = person.seen === true ? ', "seen": true' : ''
+  return `{ "who": ${JSON.stringify(formatWho(who))}, "roles": [${roles}]${action}${linked}${seen} }`
 }
 
 async function* people(directory: Directory, list: ListAddress): AsyncGenerator<string> {

@@ -5,13 +5,13 @@ import { ACTIONS, type Action, type ListSettings, SETTING_NAMES, SETTINGS } from
 import { DOMAIN_SETTING_NAMES, DOMAIN_SETTINGS, type ListDomain } from '../core/list-domain.ts'
 import type { Parsed } from '../core/parsed.ts'
 import { makePerson, ROLES, type Role } from '../core/person.ts'
-import { parseWho, type Who } from '../core/who.ts'
+import { isAboutDomain, parseWho, type Who } from '../core/who.ts'
 import { parseListDomain } from './administration/domains.ts'
 import { type ObjectShape, quoted, type ScalarShape, Wrong } from './document-json.ts'
 import type { PersonEntry } from './ports.ts'
 
 const DOMAIN_KEYS = ['domain', ...DOMAIN_SETTING_NAMES] as const
-const PERSON_KEYS = ['who', 'roles', 'action', 'linked'] as const
+const PERSON_KEYS = ['who', 'roles', 'action', 'linked', 'seen'] as const
 
 /** One of the keys that are known here. */
 export function known<K extends string>(key: string, keys: readonly K[]): K {
@@ -44,6 +44,19 @@ function oneOf<T extends string>(choices: readonly T[], take: (value: T) => void
       const found = choices.find(choice => choice === value)
       if (found === undefined) throw new Wrong(`expected ${expected}, not ${quoted(value)}`)
       take(found)
+    },
+  }
+}
+
+/** True or false. */
+function truth(take: (value: boolean) => void): ScalarShape {
+  const expected = 'true or false'
+  return {
+    kind: 'scalar',
+    expected,
+    take: value => {
+      if (typeof value !== 'boolean') throw new Wrong(`expected ${expected}, not ${quoted(value)}`)
+      take(value)
     },
   }
 }
@@ -82,6 +95,7 @@ export function personShape(take: (entry: PersonEntry) => void): ObjectShape {
   let roles: Set<Role> | undefined
   let action: Action | undefined
   let linked: AddressKey | undefined
+  let seen = false
   return {
     kind: 'object',
     member: key => {
@@ -103,6 +117,10 @@ export function personShape(take: (entry: PersonEntry) => void): ObjectShape {
           return parsedBy(parseAddress, value => {
             linked = value.key
           })
+        case 'seen':
+          return truth(value => {
+            seen = value
+          })
       }
     },
     end: () => {
@@ -110,9 +128,10 @@ export function personShape(take: (entry: PersonEntry) => void): ObjectShape {
       if (roles === undefined) throw missing('roles')
       const person = makePerson([...roles], action)
       if (!person.ok) throw new Wrong(`"roles": ${person.problem}`)
-      if (linked !== undefined && who.startsWith('@'))
+      if (linked !== undefined && isAboutDomain(who))
         throw new Wrong('"linked": a domain is nobody\'s address')
-      take({ who, person: linked === undefined ? person.value : { ...person.value, linked } })
+      const more = { ...(linked !== undefined && { linked }), ...(seen && { seen }) }
+      take({ who, person: { ...person.value, ...more } })
     },
   }
 }

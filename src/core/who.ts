@@ -34,9 +34,14 @@ export function parseWho(text: string): Parsed<Who> {
   return parsed((below ? `@.${domain.value}` : `@${domain.value}`) as Who)
 }
 
+/** Whether an entry, or its stored text, is about a domain: only then is its one `@` the first character. */
+export function isAboutDomain(who: string): boolean {
+  return who.lastIndexOf('@') === 0
+}
+
 /** Writes an entry as operators type it; `parseWho` gives the same one back. */
 export function formatWho(who: Who): string {
-  return who.lastIndexOf('@') === 0 ? who : mailboxOf(who as string as AddressKey)
+  return isAboutDomain(who) ? who : mailboxOf(who as string as AddressKey)
 }
 
 /** Domains have at most this many levels looked up: no real one has more, and a look-up stays small. */

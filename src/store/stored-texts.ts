@@ -6,7 +6,7 @@ import { parseAddress } from '../core/address.ts'
 import { type ListSettings, SETTINGS, type SettingName } from '../core/list.ts'
 import { type ListDomain, parseDomainRecord } from '../core/list-domain.ts'
 import { type Parsed, parsed, problem } from '../core/parsed.ts'
-import { parseWho, type Who, whoIs } from '../core/who.ts'
+import { isAboutDomain, parseWho, type Who, whoIs } from '../core/who.ts'
 import { StoredDataError } from './store-errors.ts'
 
 /** Writes the settings that are given, each as its text. */
@@ -25,7 +25,7 @@ export function readDomain(domain: string, text: string): ListDomain {
 
 /** Reads a stored name: an address's key, which is not quoted, `@domain` or `@.domain`. */
 export function readStoredWho(text: string): Parsed<Who> {
-  const who = text.startsWith('@') ? parseWho(text) : parseKey(text)
+  const who = isAboutDomain(text) ? parseWho(text) : parseKey(text)
   if (!who.ok) return problem(`not an address, @domain or @.domain: ${who.problem}`)
   return who.value === text ? who : problem(`never found as it is written: it should be ${who.value}`)
 }

@@ -63,7 +63,8 @@ const who = fc.oneof(
 const roles = fc.uniqueArray(fc.constantFrom(...ROLES), { minLength: 1 })
 const person = fc.oneof(
   fc.record({ who, roles, action: fc.constantFrom(...ACTIONS) }, { requiredKeys: ['who', 'roles'] }),
-  fc.record({ who: mailbox, roles, linked: mailbox }),
+  fc.record({ who: mailbox, roles, linked: mailbox, seen: fc.boolean() }),
+  fc.record({ who: mailbox, roles, seen: fc.boolean() }),
 )
 const settings = fc.record(
   {

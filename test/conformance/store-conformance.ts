@@ -92,6 +92,8 @@ const ODD_LOCAL_PARTS = [
   '*',
   '[a-z]?',
   'a:b',
+  '@',
+  '@x',
   'two words',
   'say "hi"',
   '"quoted"',
@@ -251,7 +253,14 @@ export function describeStore(
       })
 
       test('are listed by address, all or of one domain', async () => {
-        const names = ['b@x.example', 'a@x.example', 'a@y.example', 'é@x.example', '"a@x.example"@y.example']
+        const names = [
+          'b@x.example',
+          'a@x.example',
+          'a@y.example',
+          'é@x.example',
+          '"a@x.example"@y.example',
+          '"@x"@y.example',
+        ]
         const keys = [...names.map(text => address(text).key), odd('🦊').key, odd('\uffdc').key]
         for (const key of keys) await store.createList(key, INITIAL_SETTINGS)
         const bytes = (key: string): string => Buffer.from(key).toString('hex')
@@ -602,6 +611,59 @@ export function describeStore(
       })
     })
 
+    describe('admissions', () => {
+      const admission = { list: TEAM, sender: ALICE, seconds: 3600 }
+      const isAdmitted = async (list: ListAddress, sender: Who): Promise<boolean | undefined> =>
+        (await load({ lists: [list], admitted: sender })).lists.get(list)?.admitted
+
+      test('are those of the one address to the one list', async () => {
+        await store.createList(TEAM, INITIAL_SETTINGS)
+        await store.createList(OTHER, INITIAL_SETTINGS)
+        await store.admit(admission)
+        await other.admit(admission)
+        expect(await isAdmitted(TEAM, ALICE)).toBe(true)
+        expect(await isAdmitted(TEAM, BOB)).toBe(false)
+        expect(await isAdmitted(OTHER, ALICE)).toBe(false)
+      })
+
+      test('are not told if nobody asks', async () => {
+        await store.createList(TEAM, INITIAL_SETTINGS)
+        await store.admit(admission)
+        const list = (await load({ lists: [TEAM], sender: [ALICE] })).lists.get(TEAM)
+        expect(list).toBeDefined()
+        expect(list && 'admitted' in list).toBe(false)
+      })
+
+      test('are forgotten in time, counted from the last one', async () => {
+        await store.createList(TEAM, INITIAL_SETTINGS)
+        await store.admit({ ...admission, seconds: 1 })
+        await store.admit({ ...admission, sender: BOB, seconds: 1 })
+        await other.admit(admission)
+        expect(await isAdmitted(TEAM, BOB)).toBe(true)
+        under.advance(1000)
+        await expect.poll(() => isAdmitted(TEAM, BOB), { timeout: 5000 }).toBe(false)
+        expect(await isAdmitted(TEAM, ALICE)).toBe(true)
+      })
+
+      test('are not kept for a list that is not there, and go with theirs', async () => {
+        await store.admit(admission)
+        await store.createList(TEAM, INITIAL_SETTINGS)
+        expect(await isAdmitted(TEAM, ALICE)).toBe(false)
+        await store.admit(admission)
+        await store.removeList(TEAM)
+        await store.createList(TEAM, INITIAL_SETTINGS)
+        expect(await isAdmitted(TEAM, ALICE)).toBe(false)
+      })
+
+      test('stay when the list is replaced', async () => {
+        await store.createList(TEAM, INITIAL_SETTINGS)
+        await store.admit(admission)
+        const staged = await store.stagePeople(TEAM)
+        await staged.commit({ address: TEAM, settings: INITIAL_SETTINGS, bans: [] }, { dryRun: false })
+        expect(await isAdmitted(TEAM, ALICE)).toBe(true)
+      })
+    })
+
     describe('staged people', () => {
       const bans = [who('@spam.example'), BOB]
       const replacement = { address: TEAM, settings: settings({ state: 'paused' }), bans }
@@ -776,12 +838,14 @@ export function describeStore(
         expect(await store.addBan('site', name)).toBe('added')
         expect(await store.addForbidden(name)).toBe('added')
         await store.countPost({ list, sender: name, message: 'm1', posts: 2, seconds: 3600 })
+        await store.admit({ list, sender: name, seconds: 3600 })
         const query = {
           ...NOTHING_ASKED,
           lists: [list, OTHER],
           sender: whoKeysOf(odd(local)),
           poster: whoIs(odd(local)),
           message: 'm1',
+          admitted: name,
         }
         const facts = await other.load(query)
         expect(facts).toMatchObject({ forbidden: new Set([name]), siteBans: new Set([name]) })
@@ -791,8 +855,9 @@ export function describeStore(
           people: new Map([[name, { ok: true, value: person('member') }]]),
           bans: new Set([name]),
           posts: { made: 1, counted: true },
+          admitted: true,
         })
-        expect(facts.lists.get(OTHER)).toMatchObject({ people: new Map(), bans: new Set() })
+        expect(facts.lists.get(OTHER)).toMatchObject({ people: new Map(), bans: new Set(), admitted: false })
         expect(await peopleOf(other, list)).toEqual({ [name]: 'member' })
         expect((await all(other.lists())).map(found => found.address)).toContain(list)
         expect(await store.removeList(list)).toBe(true)
@@ -809,16 +874,19 @@ export function describeStore(
         expect(await store.putPerson(list, { who: name, person: person('member') })).toBe('added')
         expect(await store.addBan(list, name)).toBe('added')
         await store.countPost({ list, sender: name, message: 'm'.repeat(900), posts: 2, seconds: 3600 })
+        await store.admit({ list, sender: name, seconds: 3600 })
         const facts = await other.load({
           ...NOTHING_ASKED,
           lists: [list],
           sender: [name],
           poster: name,
           message: 'm'.repeat(900),
+          admitted: name,
         })
         expect(facts.lists.get(list)).toMatchObject({
           bans: new Set([name]),
           posts: { made: 1, counted: true },
+          admitted: true,
         })
         expect(facts.lists.get(list)?.people.size).toBe(1)
         expect(await peopleOf(other, list)).toEqual({ [name]: 'member' })

@@ -10,7 +10,7 @@ import { ACTIONS, type Action } from '../../core/list.ts'
 import { type Parsed, parsed, problem } from '../../core/parsed.ts'
 import { formatPerson, makePerson, type Person, parsePerson, ROLES, type Role } from '../../core/person.ts'
 import type { ListAddress } from '../../core/transaction.ts'
-import { formatWho, parseWho, type Who, whoIs } from '../../core/who.ts'
+import { formatWho, isAboutDomain, parseWho, type Who, whoIs } from '../../core/who.ts'
 import type { Change, Directory } from '../ports.ts'
 import { inOrder } from './in-order.ts'
 import { Links } from './links.ts'
@@ -175,7 +175,7 @@ export class People {
 
   /** Makes an address another one of somebody who is on the list. */
   async link(list: ListAddress, who: Who, to: Who): Promise<Outcome<ChangedPerson>> {
-    if (who.startsWith('@')) return refused('who-invalid', `${who}: only an address can be linked to another`)
+    if (isAboutDomain(who)) return refused('who-invalid', `${who}: only an address can be linked to another`)
     const linked = to as string as AddressKey
     if (who === to) return refused('who-invalid', `${formatWho(who)} is that address already`)
     const person = await this.#directory.getPerson(list, to)
