@@ -221,8 +221,8 @@ describe.skipIf(leftOutWithoutExim(SUITE))('the policy server in trouble', () =>
       return DUNNO
     })
     const client = await connect()
-    await client.dialogue('EHLO x.example', 'MAIL FROM:<"a\tb}{$\\"%"@b.example> SIZE=77')
-    await client.command('RCPT TO:<"O\'n}\tx"@lists.example.org>')
+    await client.dialogue('EHLO x.example', 'MAIL FROM:<"a\x07b}{$\\"%"@b.example> SIZE=77')
+    await client.command('RCPT TO:<"O\'n}\x07x"@lists.example.org>')
     await client.command('RCPT TO:<other@lists.example.org>')
     const [connected, greeted, , rcpt, second] = requests.map(text =>
       Object.fromEntries(text.split('\n').map(line => line.split(/=(.*)/s).slice(0, 2))),
