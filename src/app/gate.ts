@@ -1,6 +1,6 @@
 /**
- * The gate: a transaction in, a verdict out. Loads the facts, decides, notes the decision, and turns every failure
- * into a temporary answer. Synchronous wherever the facts are at hand.
+ * The gate: a transaction in, a verdict out. Loads the facts, decides, notes the decision, remembers whom it let in, and
+ * turns every failure into a temporary answer. Synchronous wherever the facts are at hand.
  */
 import { decide, type TraceStep } from '../core/decide.ts'
 import { type Facts, factsNeeded, isEmptyQuery, NO_FACTS, type Site, senderForms } from '../core/facts.ts'
@@ -8,6 +8,7 @@ import { type Reason, replyFor } from '../core/reason.ts'
 import { NO_FORMS, type SenderForm } from '../core/sender-forms.ts'
 import type { Transaction } from '../core/transaction.ts'
 import type { Verdict } from '../core/verdict.ts'
+import { Admissions, admissionOf } from './admissions.ts'
 import { type Clock, type FactsStore, type PromiseOr, StoreUnavailable } from './ports.ts'
 
 /** A decision, as it is noted. */
@@ -62,9 +63,11 @@ export function isOwnFault(verdict: Verdict): boolean {
 
 export class Gate {
   readonly #parts: GateParts
+  readonly #admissions: Admissions
 
   constructor(parts: GateParts) {
     this.#parts = parts
+    this.#admissions = new Admissions(parts.store, parts.clock)
   }
 
   /** Judges a transaction. Never throws and never rejects. */
@@ -103,6 +106,7 @@ export class Gate {
       return this.#failed(tx, error, asking, started)
     }
     this.#count(tx, verdict, facts)
+    this.#admit(tx, verdict)
     return this.#note(tx, verdict, asking, started)
   }
 
@@ -119,6 +123,15 @@ export class Gate {
     const at = this.#parts.clock()
     this.#parts.recorder.decided({ tx, verdict, at, latency: at - started, queueId: asking.queueId })
     return verdict
+  }
+
+  /** Remembers whom a verdict lets in; off the answer path. */
+  #admit(tx: Transaction, verdict: Verdict): void {
+    const admission = admissionOf(tx, verdict, this.#parts.site)
+    if (admission === undefined) return
+    this.#admissions
+      .admit(admission)
+      .catch((error: unknown) => this.#parts.recorder.storeState('down', error))
   }
 
   /** Counts a post that was let through to a list with a rate; off the answer path. */

@@ -34,6 +34,8 @@ export interface FactsStore {
    * `seconds` begins with the first post in it; not more than `posts` are kept.
    */
   countPost(post: CountedPost): Promise<void>
+  /** Remembers for `seconds` from now that a sender was let in to a list; nothing for a list that is not there. */
+  admit(admission: Admission): Promise<void>
 }
 
 export interface CountedPost {
@@ -43,6 +45,16 @@ export interface CountedPost {
   readonly posts: number
   readonly seconds: number
 }
+
+export interface Admission {
+  readonly list: ListAddress
+  /** The envelope sender's address as it is written. */
+  readonly sender: Who
+  readonly seconds: number
+}
+
+/** Admissions of one list that are remembered: of more, those that would end first are forgotten. */
+export const MAX_ADMISSIONS = 100_000
 
 /** A person's entry on a list. */
 export interface PersonEntry {

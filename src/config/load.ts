@@ -105,6 +105,7 @@ function assemble(file: ConfigFile, store: StoreConfig, path: string | undefined
       probeLocalParts: site.probe_local_parts,
       maxHops: site.max_hops,
       lateRefusal: site.late_refusal,
+      admissionDays: site.admission_days,
       senders: senderSettings(file.senders),
     },
     store,

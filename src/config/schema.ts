@@ -144,6 +144,7 @@ export function configSchema({ base, hostname }: SchemaContext) {
             .prefault([...INITIAL_SITE.probeLocalParts]),
           max_hops: z.int().min(0).max(1000).prefault(INITIAL_SITE.maxHops),
           late_refusal: z.enum(['hold', 'discard']).prefault(INITIAL_SITE.lateRefusal),
+          admission_days: z.int().min(1).max(100).prefault(INITIAL_SITE.admissionDays),
         })
         .prefault({}),
       senders: sendersSchema(),

@@ -14,7 +14,7 @@ import { candidatesOf } from './recipient.ts'
 import { INITIAL_SENDERS, type SenderSettings } from './sender-forms/settings.ts'
 import { formsOf, NO_FORMS, type SenderForms } from './sender-forms.ts'
 import type { Client, ListAddress, Transaction } from './transaction.ts'
-import type { Who } from './who.ts'
+import { type Who, whoIs } from './who.ts'
 
 /** A site's settings that decisions depend on; they come from the configuration. */
 export interface Site {
@@ -30,6 +30,8 @@ export interface Site {
   readonly maxHops: number
   /** What becomes of mail to no list when a refusal would be a bounce. */
   readonly lateRefusal: 'hold' | 'discard'
+  /** How long it is remembered who was let in to a list: longer than MTAs keep mail in their queues. */
+  readonly admissionDays: number
 }
 
 /** A site that was given no settings. `double-bounce` is Postfix's `address_verify_sender`. */
@@ -40,6 +42,7 @@ export const INITIAL_SITE: Site = {
   senders: INITIAL_SENDERS,
   maxHops: 50,
   lateRefusal: 'hold',
+  admissionDays: 6,
 }
 
 /** What to look up. An absent or empty part needs no look-up. */
@@ -55,8 +58,8 @@ export interface FactsQuery {
   readonly domain: Domain | undefined
   /** Lists that the recipient may belong to. */
   readonly lists: readonly ListAddress[]
-  /** Whether to find out if the sender was admitted to the lists before. */
-  readonly admissions?: boolean
+  /** The envelope sender's own address, to find out whether it was let in to the lists before. */
+  readonly admitted?: Who | undefined
   /** Whose posts to count, and the message that may be among them already. */
   readonly poster?: Who | undefined
   readonly message: string | undefined
@@ -115,6 +118,14 @@ export function senderForms(sender: ReversePath, site: Site): SenderForms {
   return sender.kind === 'address' ? formsOf(sender, site.senders, 'envelope') : NO_FORMS
 }
 
+/**
+ * Under what it is remembered that a sender was let in: the address as it is written, and no other form of it, because a
+ * refusal goes to that one.
+ */
+export function admissionKey(sender: ReversePath): Who | undefined {
+  return sender.kind === 'address' ? whoIs(sender) : undefined
+}
+
 function listsOf(recipient: Address): readonly ListAddress[] {
   return [...new Set(candidatesOf(recipient).map(candidate => candidate.list))]
 }
@@ -143,7 +154,7 @@ export function factsNeeded(tx: Transaction, site: Site): FactsQuery {
         authors: [],
         domain: tx.recipient.domain,
         lists: listsOf(tx.recipient),
-        admissions: tx.afterAcceptance === true,
+        admitted: tx.afterAcceptance === true ? admissionKey(tx.sender) : undefined,
         poster,
         message: tx.message,
       }
@@ -160,7 +171,7 @@ export function factsNeeded(tx: Transaction, site: Site): FactsQuery {
           .flatMap(author => formsOf(author, site.senders, 'author').keys),
         domain: tx.recipient.domain,
         lists: listsOf(tx.recipient),
-        admissions: tx.afterAcceptance,
+        admitted: tx.afterAcceptance ? admissionKey(tx.sender) : undefined,
         message: undefined,
       }
   }

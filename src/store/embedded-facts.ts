@@ -8,6 +8,7 @@ import { parseDomainForDecision } from '../core/list-domain.ts'
 import { parsePerson } from '../core/person.ts'
 import type { ListAddress } from '../core/transaction.ts'
 import type { Who } from '../core/who.ts'
+import type { Admissions } from './embedded-admissions.ts'
 import { type Groups, SITE_GROUPS } from './embedded-groups.ts'
 import type { Posts } from './embedded-posts.ts'
 import type { Tables } from './embedded-tables.ts'
@@ -16,6 +17,7 @@ export interface FactsParts {
   readonly tables: Tables
   readonly groups: Groups
   readonly posts: Posts
+  readonly admissions: Admissions
 }
 
 /** Finds the facts of a query. Inside a read. */
@@ -42,14 +44,14 @@ export function findFacts(parts: FactsParts, query: FactsQuery): Facts {
 }
 
 function findList(
-  { tables, groups, posts }: FactsParts,
+  { tables, groups, posts, admissions }: FactsParts,
   query: FactsQuery,
   address: ListAddress,
   people: readonly Who[],
 ): ListFacts | undefined {
   const row = tables.lists.get(address)
   if (row === undefined) return undefined
-  const { poster, message } = query
+  const { poster, message, admitted } = query
   return {
     address,
     settings: parseSettings(row.settings),
@@ -64,5 +66,6 @@ function findList(
       poster === undefined || message === undefined
         ? { made: 0, counted: false }
         : posts.find(row.posts, poster, message),
+    ...(admitted !== undefined && { admitted: admissions.has(row.posts, admitted) }),
   }
 }

@@ -112,8 +112,21 @@ export class Groups {
     return keys.length
   }
 
-  /** A removed list's windows: each has a group of its own for its messages. */
+  /** A removed list's windows, each of which has a group of its own for its messages, and its admissions. */
   #sweepWindows(group: number, most: number): number {
+    const { admissions, admittedUntil } = this.#tables
+    const admitted = [
+      ...admittedUntil.getKeys({ start: [group, 0, ''], end: [group + 1, 0, ''], limit: most }),
+    ]
+    for (const key of admitted) {
+      admittedUntil.remove(key)
+      admissions.remove([group, key[2]])
+    }
+    if (admitted.length >= most) return most
+    return admitted.length + this.#sweepEachWindow(group, most - admitted.length)
+  }
+
+  #sweepEachWindow(group: number, most: number): number {
     const { windows, expiring } = this.#tables
     const rows = [...windows.getRange({ start: startOf(group), end: startOf(group + 1), limit: most })]
     for (const { key, value } of rows) {

@@ -21,7 +21,10 @@ export interface WindowRow {
   readonly made: number
 }
 
-/** What a group that nobody refers to any more has held, so that all of it is found and removed. */
+/**
+ * What a group that nobody refers to any more has held, so that all of it is found and removed. `windows` has admissions,
+ * too.
+ */
 export type Garbage = 'entries' | 'windows'
 
 export interface Tables {
@@ -35,6 +38,9 @@ export interface Tables {
   readonly windows: Database<WindowRow, [group: number, sender: string]>
   /** Windows by the time at which they end; the value is the window's key. */
   readonly expiring: Database<[group: number, sender: string], [until: number, group: number]>
+  /** Until when a sender counts as let in to a list, by the list's posts group; `counts` has how many there are. */
+  readonly admissions: Database<number, [group: number, sender: string]>
+  readonly admittedUntil: Database<true, [group: number, until: number, sender: string]>
   /** Groups being written aside, and until when (milliseconds since the epoch) they are kept. */
   readonly staging: Database<number, number>
   readonly garbage: Database<Garbage, number>
@@ -48,6 +54,8 @@ export const TABLE_NAMES = [
   'counts',
   'windows',
   'expiring',
+  'admissions',
+  'admittedUntil',
   'staging',
   'garbage',
 ] as const satisfies readonly (keyof Tables)[]

@@ -4,6 +4,7 @@
  */
 import type { Transaction } from 'lmdb'
 import type {
+  Admission,
   BanScope,
   Change,
   Clock,
@@ -23,6 +24,7 @@ import type { Parsed } from '../core/parsed.ts'
 import { formatPerson, type Person, parsePerson } from '../core/person.ts'
 import type { ListAddress } from '../core/transaction.ts'
 import type { Who } from '../core/who.ts'
+import { Admissions } from './embedded-admissions.ts'
 import { EmbeddedDatabase } from './embedded-database.ts'
 import { findFacts } from './embedded-facts.ts'
 import { Groups, SITE_GROUPS, sweepAll } from './embedded-groups.ts'
@@ -43,6 +45,7 @@ class EmbeddedStore implements Store {
   readonly #database: EmbeddedDatabase
   readonly #groups: Groups
   readonly #posts: Posts
+  readonly #admissions: Admissions
   readonly #clock: Clock
   #closing: Promise<void> | undefined
 
@@ -51,6 +54,7 @@ class EmbeddedStore implements Store {
     this.#database = database
     this.#groups = new Groups(database.tables)
     this.#posts = new Posts(database.tables, this.#groups, clock)
+    this.#admissions = new Admissions(database.tables, clock)
     this.#clock = clock
   }
 
@@ -64,7 +68,12 @@ class EmbeddedStore implements Store {
   }
 
   load(query: FactsQuery): Facts {
-    const parts = { tables: this.#database.tables, groups: this.#groups, posts: this.#posts }
+    const parts = {
+      tables: this.#database.tables,
+      groups: this.#groups,
+      posts: this.#posts,
+      admissions: this.#admissions,
+    }
     return this.#database.read(() => findFacts(parts, query))
   }
 
@@ -72,6 +81,13 @@ class EmbeddedStore implements Store {
     await this.#database.change(() => {
       const row = this.#row(post.list)
       if (row !== undefined) this.#posts.count(row.posts, post)
+    })
+  }
+
+  async admit(admission: Admission): Promise<void> {
+    await this.#database.change(() => {
+      const row = this.#row(admission.list)
+      if (row !== undefined) this.#admissions.add(row.posts, admission)
     })
   }
 

@@ -40,6 +40,8 @@ export interface ListKeys {
   readonly posts: string
   /** A sender's posts in the current period. */
   postsOf(sender: Who): string
+  /** Who was let in not long ago, by the time at which that is forgotten. */
+  readonly admitted: string
   /** People and bans being written aside under an id. */
   stagedPeople(id: string): string
   stagedBans(id: string): string
@@ -81,6 +83,7 @@ export class Keys {
       bans: `${under}bans`,
       posts: `${under}posts`,
       postsOf: sender => `${under}posts:${sender}`,
+      admitted: `${under}admitted`,
       stagedPeople: id => `${under}people:staging:${id}`,
       stagedBans: id => `${under}bans:staging:${id}`,
     }

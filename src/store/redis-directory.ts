@@ -159,8 +159,8 @@ export class RedisDirectory implements Directory {
 
   async removeList(address: ListAddress): Promise<boolean> {
     await this.prepare()
-    const { list, people, bans } = this.keys.list(address)
-    const existed = await this.connection.run(REMOVE_LIST, [list, people, bans], [])
+    const { list, people, bans, admitted } = this.keys.list(address)
+    const existed = await this.connection.run(REMOVE_LIST, [list, people, bans, admitted], [])
     await this.#removePosts(address)
     await this.#index('ZREM', address)
     // Somebody may have made a list of that name since.

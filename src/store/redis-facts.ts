@@ -97,6 +97,11 @@ function peopleKeys(query: FactsQuery): FactsQuery['sender'] {
   return [...new Set([...query.sender, ...query.authors])]
 }
 
+/** Whether a score, in seconds, is later than the reply to TIME. */
+function isLater(score: unknown, time: unknown): boolean {
+  return score !== null && Number(score) > Number((time as readonly unknown[])[0])
+}
+
 /** What a query asks of a list. */
 function listAsked(
   keys: Keys,
@@ -105,7 +110,7 @@ function listAsked(
 ): { tag: string; asked: Asked; read: (replies: readonly unknown[]) => ListFacts | undefined } {
   const asked = new Asked()
   const list = keys.list(address)
-  const { poster, message } = query
+  const { poster, message, admitted } = query
   const counts = message !== undefined && poster !== undefined
   const posts = counts ? list.postsOf(poster) : ''
   const settings = asked.add(true, 'HGETALL', list.list)
@@ -113,6 +118,9 @@ function listAsked(
   const bans = asked.fields(list.bans, peopleKeys(query))
   const made = asked.add(counts, 'SCARD', posts)
   const counted = asked.add(counts, 'SISMEMBER', posts, message ?? '')
+  // Those that have ended are still there until the next one is written.
+  const admittedUntil = asked.add(admitted !== undefined, 'ZSCORE', list.admitted, admitted ?? '')
+  const time = asked.add(admitted !== undefined, 'TIME')
   return {
     tag: list.tag,
     asked,
@@ -129,6 +137,9 @@ function listAsked(
             made: Number(understood(made(replies)) ?? 0),
             counted: Number(understood(counted(replies)) ?? 0) === 1,
           },
+          ...(admitted !== undefined && {
+            admitted: isLater(understood(admittedUntil(replies)), understood(time(replies))),
+          }),
         }
       } catch (error) {
         if (!(error instanceof StoredDataError)) throw error

@@ -2,10 +2,10 @@
  * The store in Redis, which is an interface of its own: `docs/redis-schema.md` describes every key, and what other
  * programs write there counts with the next question.
  */
-import type { CountedPost, Store } from '../app/ports.ts'
+import { type Admission, type CountedPost, MAX_ADMISSIONS, type Store } from '../app/ports.ts'
 import type { Facts, FactsQuery } from '../core/facts.ts'
 import { DEFAULT_KEY_PREFIX, Keys } from './keys.ts'
-import { COUNT_POST } from './redis/scripts.ts'
+import { ADMIT, COUNT_POST } from './redis/scripts.ts'
 import { RedisConnection, type RedisConnectionOptions } from './redis-connection.ts'
 import { RedisDirectory } from './redis-directory.ts'
 import { checkSchema, planFacts } from './redis-facts.ts'
@@ -41,6 +41,12 @@ class RedisStore extends RedisDirectory implements Store {
       [keys.list, keys.postsOf(sender), keys.posts],
       [sender, message, posts, seconds],
     )
+  }
+
+  async admit({ list, sender, seconds }: Admission): Promise<void> {
+    await this.prepare()
+    const keys = this.keys.list(list)
+    await this.connection.run(ADMIT, [keys.list, keys.admitted], [sender, seconds, MAX_ADMISSIONS])
   }
 
   async check(): Promise<void> {

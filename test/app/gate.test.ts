@@ -1,10 +1,10 @@
 /** The gate: failures become temporary answers, decisions are noted, posts are counted once. */
 import { describe, expect, test } from 'vitest'
 import { type Decided, Gate, isOwnFault, type Recorder } from '../../src/app/gate.ts'
-import { type CountedPost, type FactsStore, StoreUnavailable } from '../../src/app/ports.ts'
+import { type Admission, type CountedPost, type FactsStore, StoreUnavailable } from '../../src/app/ports.ts'
 import { type Facts, INITIAL_SITE } from '../../src/core/facts.ts'
 import { formatReply } from '../../src/core/reply.ts'
-import type { RcptTransaction, Transaction } from '../../src/core/transaction.ts'
+import type { EndOfMessageTransaction, RcptTransaction, Transaction } from '../../src/core/transaction.ts'
 import { MemoryStore } from '../support/memory-store.ts'
 import { address, putState, reversePath } from '../support/vectors.ts'
 
@@ -79,6 +79,7 @@ describe('asking', () => {
         throw new Error('asked')
       },
       countPost: async () => {},
+      admit: async () => {},
     }
     const tx: Transaction = {
       phase: 'DATA',
@@ -122,7 +123,7 @@ describe('failure is temporary, never permanent and never an acceptance', () => 
     ),
   )('%s, %s', async (_, __, error, load, reason) => {
     const notes = new Notes()
-    const gate = gateOver({ load: load(error), countPost: async () => {} }, notes)
+    const gate = gateOver({ load: load(error), countPost: async () => {}, admit: async () => {} }, notes)
     const verdict = await gate.ask(rcpt())
     expect(verdict).toMatchObject({ kind: 'defer', reason })
     expect('reply' in verdict && formatReply(verdict.reply)).toBe(
@@ -156,6 +157,7 @@ describe('counting posts', () => {
     const gate = gateOver({
       load: query => store.load(query),
       countPost: async post => void counted.push(post),
+      admit: async () => {},
     })
     await gate.ask(rcpt({ sender: reversePath('eve@example.com') }))
     await gate.ask(rcpt({ recipient: address('team-owner@lists.example.org') }))
@@ -174,12 +176,169 @@ describe('counting posts', () => {
     const notes = new Notes()
     const store = await members()
     const gate = gateOver(
-      { load: query => store.load(query), countPost: () => Promise.reject(new StoreUnavailable('away')) },
+      {
+        load: query => store.load(query),
+        countPost: () => Promise.reject(new StoreUnavailable('away')),
+        admit: async () => {},
+      },
       notes,
     )
     expect(await gate.ask(rcpt())).toMatchObject({ kind: 'accept' })
     await new Promise(resolve => setImmediate(resolve))
     expect(notes.states).toEqual(['up', 'down'])
+  })
+})
+
+describe('remembering whom it let in', () => {
+  const DAYS_6 = 518_400
+  const LISTS = {
+    ...STATE,
+    lists: [
+      {
+        address: 'team@lists.example.org',
+        people: [
+          { who: 'alice@example.net', roles: ['member'] },
+          { who: 'held@example.net', roles: ['member'], action: 'hold' },
+          { who: 'dropped@example.net', roles: ['member'], action: 'discard' },
+          { who: 'prvs=1234abcdef=tagged@example.net', roles: ['member'] },
+          { who: 'ann@example.net', roles: ['member'] },
+        ],
+      },
+      { address: 'soft@lists.example.org', settings: { mode: 'shadow' } },
+      {
+        address: 'author@lists.example.org',
+        settings: { identity: 'author' },
+        people: [{ who: 'alice@example.net', roles: ['member'] }],
+      },
+    ],
+  } as const
+
+  async function watched(
+    admit?: (admission: Admission) => Promise<void>,
+  ): Promise<{ readonly gate: Gate; readonly admitted: Admission[]; readonly notes: Notes; time: number }> {
+    const store = new MemoryStore()
+    await putState(store, LISTS)
+    const admitted: Admission[] = []
+    const notes = new Notes()
+    const world = { time: 0 }
+    const gate = new Gate({
+      store: {
+        load: query => store.load(query),
+        countPost: async () => {},
+        admit: async admission => {
+          admitted.push(admission)
+          await admit?.(admission)
+        },
+      },
+      site: INITIAL_SITE,
+      recorder: notes,
+      clock: () => world.time,
+    })
+    return Object.assign(world, { gate, admitted, notes })
+  }
+
+  function atEnd(over: Partial<EndOfMessageTransaction>): EndOfMessageTransaction {
+    const from = [address('alice@example.net')]
+    return {
+      phase: 'END-OF-MESSAGE',
+      front: 'milter',
+      client: {},
+      sender: reversePath('mail@example.com'),
+      recipient: address('author@lists.example.org'),
+      size: 9,
+      settledAtRcpt: false,
+      authorship: { from, all: from },
+      afterAcceptance: false,
+      ...over,
+    }
+  }
+
+  test.each<[string, Transaction, string[]]>([
+    ['a member', rcpt(), ['team alice@example.net']],
+    [
+      'a member whose posts wait',
+      rcpt({ sender: reversePath('held@example.net') }),
+      ['team held@example.net'],
+    ],
+    ['by a callout to the sink', rcpt({ front: 'lmtp' }), ['team alice@example.net']],
+    [
+      'under the address as it is written',
+      rcpt({ sender: reversePath('prvs=4068eb2540=ann@example.net') }),
+      ['team prvs=4068eb2540=ann@example.net'],
+    ],
+    ['who wrote the message', atEnd({}), ['author mail@example.com']],
+    ['nobody whose posts are dropped', rcpt({ sender: reversePath('dropped@example.net') }), []],
+    ['no stranger', rcpt({ sender: reversePath('eve@example.com') }), []],
+    ['nobody to a service address', rcpt({ recipient: address('team-owner@lists.example.org') }), []],
+    ['no null sender', rcpt({ sender: reversePath('') }), []],
+    ['no probe', rcpt({ sender: reversePath('double-bounce@mx.example.net') }), []],
+    ['nobody elsewhere', rcpt({ recipient: address('bob@example.org') }), []],
+    ['nobody whom shadow mode lets in', rcpt({ recipient: address('soft@lists.example.org') }), []],
+    ['nobody before the author is known', rcpt({ recipient: address('author@lists.example.org') }), []],
+    ['nobody after acceptance', rcpt({ afterAcceptance: true }), []],
+    ['nobody at the end after acceptance', atEnd({ afterAcceptance: true }), []],
+    [
+      'nobody twice, at RCPT and at the end',
+      atEnd({ settledAtRcpt: true, sender: reversePath('alice@example.net') }),
+      [],
+    ],
+    ['nobody that the command line asks about', rcpt({ front: 'cli' }), []],
+  ])('%s', async (_, tx, want) => {
+    const { gate, admitted } = await watched()
+    await gate.ask(tx)
+    expect(admitted.map(({ list, sender }) => `${list.split('@')[0]} ${sender}`)).toEqual(want)
+    expect(admitted.every(({ seconds }) => seconds === DAYS_6)).toBe(true)
+  })
+
+  test('is done once in a while for each sender and list', async () => {
+    const world = await watched()
+    for (let i = 0; i < 5; i++) world.gate.ask(rcpt())
+    world.gate.ask(rcpt({ sender: reversePath('held@example.net') }))
+    expect(world.admitted).toHaveLength(2)
+    world.time = 299_999
+    world.gate.ask(rcpt())
+    expect(world.admitted).toHaveLength(2)
+    world.time = 300_000
+    world.gate.ask(rcpt())
+    expect(world.admitted).toHaveLength(3)
+  })
+
+  test('is bounded: the oldest are written again', async () => {
+    const store = new MemoryStore()
+    await putState(store, {
+      ...STATE,
+      lists: [{ address: 'open@lists.example.org', settings: { nonmember_action: 'accept' } }],
+    })
+    let written = 0
+    const gate = new Gate({
+      store: {
+        load: query => store.load(query),
+        countPost: async () => {},
+        admit: async () => void written++,
+      },
+      site: INITIAL_SITE,
+      recorder: new Notes(),
+      clock: () => 0,
+    })
+    const ask = (i: number): unknown =>
+      gate.ask(
+        rcpt({ sender: reversePath(`s${i}@example.com`), recipient: address('open@lists.example.org') }),
+      )
+    for (let i = 0; i <= 10_000; i++) ask(i)
+    expect(written).toBe(10_001)
+    ask(10_000)
+    expect(written).toBe(10_001)
+    ask(0)
+    expect(written).toBe(10_002)
+  })
+
+  test('that fails is noted, harms no answer, and is tried again', async () => {
+    const { gate, admitted, notes } = await watched(() => Promise.reject(new StoreUnavailable('away')))
+    expect(await gate.ask(rcpt())).toMatchObject({ kind: 'accept' })
+    await new Promise(resolve => setImmediate(resolve))
+    expect(notes.states).toEqual(['up', 'down'])
+    await gate.ask(rcpt())
+    expect(admitted).toHaveLength(2)
   })
 })
 

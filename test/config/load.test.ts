@@ -323,7 +323,7 @@ describe('what a configuration means', () => {
       load(
         [
           '[site]\nmax_recipients = 0\nrefuse_mtas_at = "CONNECT"\nprobe_local_parts = ["Probe"]',
-          'max_hops = 9\nlate_refusal = "discard"',
+          'max_hops = 9\nlate_refusal = "discard"\nadmission_days = 8',
           '[policy]\nlisten = []\nsocket_mode = "660"\non_store_failure = "pass"',
           '[lmtp]\nidle_timeout = 301\nhostname = "MX.Example.ORG"\nsocket_mode = "0606"\nallow = ["192.0.2.0/24"]',
           '[delivery]\ndefault = "discard"\n[log]\nformat = "json"\naddresses = "hashed"\n',
@@ -336,6 +336,7 @@ describe('what a configuration means', () => {
       probeLocalParts: ['probe'],
       maxHops: 9,
       lateRefusal: 'discard',
+      admissionDays: 8,
     })
     expect(config.policy).toEqual({
       listen: [],

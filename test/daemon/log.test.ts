@@ -416,6 +416,7 @@ describe('the recorder', () => {
           return store.load(query)
         },
         countPost: async () => {},
+        admit: async () => {},
       },
       site: INITIAL_SITE,
       recorder,

@@ -15,6 +15,7 @@ describe('what fails', () => {
           return store.load(query)
         },
         countPost: post => store.countPost(post),
+        admit: admission => store.admit(admission),
       }),
     })
     const client = await inData(started)
@@ -85,6 +86,7 @@ describe('what fails', () => {
       facts: store => ({
         load: query => (wild ? (undefined as never) : store.load(query)),
         countPost: post => store.countPost(post),
+        admit: admission => store.admit(admission),
       }),
     })
     const client = await greeted(started)

@@ -119,6 +119,7 @@ function late(store: MemoryStore): FactsStore {
       return store.load(query)
     },
     countPost: post => store.countPost(post),
+    admit: admission => store.admit(admission),
   }
 }
 

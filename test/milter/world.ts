@@ -24,6 +24,7 @@ export function late(store: FactsStore): FactsStore {
         setImmediate(() => resolve(store.load(query)))
       }),
     countPost: post => store.countPost(post),
+    admit: admission => store.admit(admission),
   }
 }
 
@@ -35,6 +36,7 @@ export function away(when: When): FactsStore {
   return {
     load: when === 'at once' ? fail : async () => fail(),
     countPost: async () => fail(),
+    admit: async () => fail(),
   }
 }
 

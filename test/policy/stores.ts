@@ -23,6 +23,7 @@ export function late(store: FactsStore): FactsStore {
         setImmediate(() => resolve(store.load(query)))
       }),
     countPost: post => store.countPost(post),
+    admit: admission => store.admit(admission),
   }
 }
 
@@ -34,6 +35,7 @@ export function away(when: 'at once' | 'late'): FactsStore {
   return {
     load: when === 'at once' ? fail : async () => fail(),
     countPost: async () => fail(),
+    admit: async () => fail(),
   }
 }
 
@@ -52,5 +54,5 @@ export function heldStore(): { store: FactsStore; asked: Promise<void>; release:
     await released
     return NO_FACTS
   }
-  return { store: { load, countPost: async () => {} }, asked, release }
+  return { store: { load, countPost: async () => {}, admit: async () => {} }, asked, release }
 }

@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { open } from 'lmdb'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { Store } from '../../src/app/ports.ts'
+import { MAX_ADMISSIONS, type Store } from '../../src/app/ports.ts'
 import { factsNeeded, INITIAL_SITE } from '../../src/core/facts.ts'
 import { INITIAL_SETTINGS } from '../../src/core/list.ts'
 import { parseMtaKey } from '../../src/core/mta.ts'
@@ -16,6 +16,7 @@ import { parseIpAddress } from '../../src/core/network.ts'
 import { makePerson } from '../../src/core/person.ts'
 import { parseWho, type Who } from '../../src/core/who.ts'
 import { openEmbeddedStore } from '../../src/store/embedded.ts'
+import { Admissions } from '../../src/store/embedded-admissions.ts'
 import { EmbeddedDatabase } from '../../src/store/embedded-database.ts'
 import { findFacts } from '../../src/store/embedded-facts.ts'
 import { Groups, SITE_GROUPS } from '../../src/store/embedded-groups.ts'
@@ -371,8 +372,10 @@ describe('what is left', () => {
       for (const { who: sender } of members(30)) {
         await store.countPost({ ...post, sender, message: 'm1' })
         await store.countPost({ ...post, sender, message: 'm2' })
+        await store.admit({ list: TEAM, sender, seconds: 3600 })
       }
-      expect(await rows()).toMatchObject({ lists: 1, entries: 4561, windows: 30, expiring: 30 })
+      const left = { lists: 1, entries: 4561, windows: 30, expiring: 30, admissions: 30, admittedUntil: 30 }
+      expect(await rows()).toMatchObject(left)
       await store.removeList(TEAM)
       expect(await rows()).toEqual({})
     })
@@ -393,6 +396,39 @@ describe('what is left', () => {
       await abandoned.add(members(2500, 'e'))
       await abandoned.abandon()
       expect(await rows()).toEqual({ lists: 1, entries: 2501, counts: 2 })
+    })
+  })
+
+  test('of admissions that have ended: nothing that grows', async () => {
+    let now = 1_000_000
+    await withStore(
+      async store => {
+        await store.createList(TEAM, INITIAL_SETTINGS)
+        for (const { who: sender } of members(200)) {
+          for (let again = 0; again < 2; again++) await store.admit({ list: TEAM, sender, seconds: 60 })
+          now += 10_000
+        }
+        const left = await rows()
+        expect(left['admissions']).toBeLessThanOrEqual(7)
+        expect(left['admittedUntil']).toBe(left['admissions'])
+      },
+      () => now,
+    )
+  })
+
+  test('of too many admissions: the one that would have ended first is gone', async () => {
+    await withDatabase(async database => {
+      const admissions = new Admissions(database.tables, () => 1_000_000)
+      const most = members(3)
+      await database.change(() => {
+        database.tables.counts.put(700, MAX_ADMISSIONS - 2)
+        for (const [i, { who: sender }] of most.entries()) {
+          admissions.add(700, { list: TEAM, sender, seconds: 60 + i })
+        }
+      })
+      const known = most.map(({ who: sender }) => database.read(() => admissions.has(700, sender)))
+      expect(known).toEqual([false, true, true])
+      expect(database.read(() => database.tables.counts.get(700))).toBe(MAX_ADMISSIONS)
     })
   })
 
@@ -513,6 +549,7 @@ describe('the work of a decision', () => {
             tables: watched,
             groups: new Groups(watched),
             posts: new Posts(watched, groups, Date.now),
+            admissions: new Admissions(watched, Date.now),
           }
           const facts = database.read(() => findFacts(parts, factsNeeded(tx, INITIAL_SITE)))
           expect(facts).toMatchObject({ knownMta: '::/0' })
@@ -559,6 +596,7 @@ describe('the work of a decision', () => {
         tables: watched,
         groups: new Groups(watched),
         posts: new Posts(watched, groups, Date.now),
+        admissions: new Admissions(watched, Date.now),
       }
       database.read(() =>
         findFacts(parts, factsNeeded({ phase: 'EHLO', front: 'policy', client: tx.client }, INITIAL_SITE)),

@@ -150,7 +150,10 @@ describe.skipIf(skip)('redis', () => {
   })
 
   describe('by hand', () => {
-    const facts = async () => (await store.load(factsNeeded(RCPT, INITIAL_SITE))).lists.get(TEAM)
+    const facts = async () => {
+      const tx = { ...RCPT, afterAcceptance: true }
+      return (await store.load(factsNeeded(tx, INITIAL_SITE))).lists.get(TEAM)
+    }
 
     test('one field makes a list, and the others are as they are at first', async () => {
       expect(await facts()).toBeUndefined()
@@ -241,6 +244,7 @@ describe.skipIf(skip)('redis', () => {
       ['people', () => team.people],
       ['bans', () => team.bans],
       ['posts of a sender', () => team.postsOf(ALICE)],
+      ['admissions', () => team.admitted],
     ])('another type of key where the %s should be is that list’s trouble alone', async (_, key) => {
       const other = address('other@lists.example.org')
       await store.createList(TEAM, INITIAL_SETTINGS)
@@ -430,6 +434,29 @@ describe.skipIf(skip)('redis', () => {
       expect(await allKeys()).toContain(team.postsOf(ALICE))
       await vi.waitFor(async () => expect(await allKeys()).not.toContain(team.posts), { timeout: 10_000 })
       expect(await allKeys()).toEqual([team.list, keys.site.lists, keys.site.schema].sort())
+    })
+
+    test('of admissions that have ended: nothing', async () => {
+      await store.createList(TEAM, INITIAL_SETTINGS)
+      await store.admit({ list: TEAM, sender: ALICE, seconds: 1 })
+      expect(await admin.ttl(team.admitted)).toBeGreaterThan(0)
+      await vi.waitFor(async () => expect(await allKeys()).not.toContain(team.admitted), { timeout: 10_000 })
+      expect(await allKeys()).toEqual([team.list, keys.site.lists, keys.site.schema].sort())
+    })
+
+    test('of admissions, some that have ended are forgotten with each, and the first to end if there are too many', async () => {
+      await store.createList(TEAM, INITIAL_SETTINGS)
+      await admin.call('ZADD', team.admitted, 1, 'old@x.example', 2, 'older@x.example')
+      await store.admit({ list: TEAM, sender: ALICE, seconds: 60 })
+      expect(await admin.zrange(team.admitted, '0', '-1')).toEqual([ALICE])
+      await admin.eval(
+        "for i = 1, 99999 do redis.call('ZADD', KEYS[1], 5000000000 + i, i .. '@x.example') end",
+        1,
+        team.admitted,
+      )
+      await store.admit({ list: TEAM, sender: must(parseWho('bob@example.net')), seconds: 120 })
+      expect(await admin.zcard(team.admitted)).toBe(100_000)
+      expect(await admin.zscore(team.admitted, ALICE)).toBeNull()
     })
 
     test('of senders whose period has passed, the index forgets some with each post', async () => {

@@ -50,13 +50,14 @@ test('the keys are those that the code has', () => {
     list.bans,
     list.posts,
     list.postsOf(ALICE),
+    list.admitted,
     list.stagedPeople('ID'),
     list.stagedBans('ID'),
   ]
   expect(firstColumn('keys')).toEqual([...ofSite, ...ofList])
   // Every property that names a key is among them, so that a new one cannot be forgotten here.
   expect(Object.keys(site)).toHaveLength(7 - 1 + 1)
-  expect(Object.keys(list)).toHaveLength(7 + 1)
+  expect(Object.keys(list)).toHaveLength(8 + 1)
 })
 
 test.each([

@@ -3,6 +3,7 @@
  * else, and goes through the same conformance suite as the real ones.
  */
 import type {
+  Admission,
   BanScope,
   Change,
   CountedPost,
@@ -29,6 +30,8 @@ interface StoredList {
   people: Map<Who, Person>
   bans: Set<Who>
   posts: Map<Who, { readonly until: number; readonly messages: Set<string> }>
+  /** Until when it is remembered that a sender was let in. */
+  admissions: Map<Who, number>
 }
 
 function addTo<T>(set: Set<T>, entry: T): Change {
@@ -86,6 +89,9 @@ export class MemoryStore implements Store {
           made: counted.size,
           counted: query.message !== undefined && counted.has(query.message),
         },
+        ...(query.admitted !== undefined && {
+          admitted: (list.admissions.get(query.admitted) ?? 0) > this.#now(),
+        }),
       })
     }
     const mtas = [...query.provenMtas, ...query.claimedMtas]
@@ -114,6 +120,10 @@ export class MemoryStore implements Store {
     if (messages.size < posts) messages.add(message)
   }
 
+  async admit({ list: address, sender, seconds }: Admission): Promise<void> {
+    this.#lists.get(address)?.admissions.set(sender, this.#now() + seconds * 1000)
+  }
+
   async getDomain(domain: Domain): Promise<ListDomain | undefined> {
     return this.#domains.get(domain)
   }
@@ -136,7 +146,13 @@ export class MemoryStore implements Store {
   }
   async createList(address: ListAddress, settings: ListSettings): Promise<'added' | 'unchanged'> {
     if (this.#lists.has(address)) return 'unchanged'
-    this.#lists.set(address, { settings, people: new Map(), bans: new Set(), posts: new Map() })
+    this.#lists.set(address, {
+      settings,
+      people: new Map(),
+      bans: new Set(),
+      posts: new Map(),
+      admissions: new Map(),
+    })
     return 'added'
   }
   async updateList(address: ListAddress, change: Partial<ListSettings>): Promise<ListSettings | undefined> {
@@ -189,6 +205,7 @@ export class MemoryStore implements Store {
         people: new Map(people),
         bans: new Set(list.bans),
         posts: old?.posts ?? new Map(),
+        admissions: old?.admissions ?? new Map(),
       })
     }
     return { added, changed, removed: before.size - kept, unchanged: kept - changed }

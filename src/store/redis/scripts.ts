@@ -27,11 +27,11 @@ return redis.call('HGETALL', KEYS[1])
 
 /**
  * Removes a list. UNLINK gives the memory of a million people back in the background.
- * KEYS: list, people, bans. Returns 1, or 0 if there was no list.
+ * KEYS: list, people, bans, admissions. Returns 1, or 0 if there was no list.
  */
 export const REMOVE_LIST = script(`
 local existed = redis.call('EXISTS', KEYS[1])
-redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3])
+redis.call('UNLINK', unpack(KEYS))
 return existed
 `)
 
@@ -113,5 +113,24 @@ if made == 0 then
   redis.call('ZADD', KEYS[3], now + tonumber(ARGV[4]), ARGV[1])
   if redis.call('TTL', KEYS[3]) < tonumber(ARGV[4]) + 1 then redis.call('EXPIRE', KEYS[3], ARGV[4] + 1) end
 end
+return false
+`)
+
+/**
+ * Remembers for some time that a sender was let in. Those whose time is over are forgotten a few at a time, and of too
+ * many those that would end first.
+ * KEYS: list, admissions. ARGV: sender, seconds, most admissions. Returns nothing.
+ */
+export const ADMIT = script(`
+if redis.call('EXISTS', KEYS[1]) == 0 then return false end
+local now = tonumber(redis.call('TIME')[1])
+for _, sender in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 10)) do
+  redis.call('ZREM', KEYS[2], sender)
+end
+redis.call('ZADD', KEYS[2], now + ARGV[2], ARGV[1])
+if redis.call('ZCARD', KEYS[2]) > tonumber(ARGV[3]) then
+  redis.call('ZREM', KEYS[2], redis.call('ZRANGE', KEYS[2], 0, 0)[1])
+end
+if redis.call('TTL', KEYS[2]) < tonumber(ARGV[2]) + 1 then redis.call('EXPIRE', KEYS[2], ARGV[2] + 1) end
 return false
 `)
