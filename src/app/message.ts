@@ -63,6 +63,12 @@ export type DeliveryOutcome =
   /** Nothing was kept; the MTA is told to try again. `cause` is for the log. */
   | { readonly kind: 'failed'; readonly cause: unknown }
 
+/** Nothing was noted: the disk did not take it, or another process has taken the copy over. */
+export class NotNoted extends Error {
+  readonly code = 'POSTERN_NOT_NOTED'
+  override readonly name = 'NotNoted'
+}
+
 /** One copy's way to a delivery, which may be tried again by another process after the first one has died. */
 export interface HandOver {
   /** Names the copy: the same each time it is tried, and never another's. */
@@ -70,8 +76,8 @@ export interface HandOver {
   /** What a try before has noted. */
   readonly noted: string | undefined
   /**
-   * Keeps a note, durably, before the copy can be seen by anybody. Rejects if another process has taken the copy over:
-   * then it must not be handed on here.
+   * Keeps a note, durably, before the copy can be seen by anybody. If it rejects, the copy must not be handed on here.
+   * @throws NotNoted if nothing was noted; after any other error it may have been
    */
   note(text: string): Promise<void>
 }
