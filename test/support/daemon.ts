@@ -26,8 +26,8 @@ function isBuilt(): boolean {
   return sources.every(name => statSync(join(SOURCES, name)).mtimeMs <= built)
 }
 
-/** In milliseconds. */
-const START_TIMEOUT = 20_000
+/** In milliseconds: a start that fails ends at once, so this is only for machines that are slow or busy. */
+const START_TIMEOUT = 60_000
 
 export interface PosternOptions {
   /** The Redis to use, as a URL; without it the embedded store. */

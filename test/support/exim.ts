@@ -38,7 +38,7 @@ const USER = 'Debian-exim'
 const USER_ID = 59_999
 
 /** In milliseconds. */
-const WAIT_TIMEOUT = 30_000
+const WAIT_TIMEOUT = 60_000
 const POLL_INTERVAL = 20
 
 /** Why no Exim can be started here, if none can. */

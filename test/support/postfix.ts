@@ -27,8 +27,8 @@ const SNIPPETS = fileURLToPath(new URL('../../postfix', import.meta.url))
 const POSTFIX = '/usr/sbin/postfix'
 
 /** In milliseconds. */
-const WAIT_TIMEOUT = 30_000
-const ANSWER_TIMEOUT = 10_000
+const WAIT_TIMEOUT = 60_000
+const ANSWER_TIMEOUT = 30_000
 const POLL_INTERVAL = 20
 
 /** Why no Postfix can be started here, if none can. */
@@ -205,8 +205,10 @@ export async function startPostfix(options: PostfixOptions): Promise<Postfix> {
     throw new Error(`${(error as Error).message}:\n${story}`, { cause: error })
   }
 
+  const queues = ['maildrop', 'incoming', 'active', 'deferred', 'hold', 'corrupt']
+  // Twice, for a message may go meanwhile from a queue that comes later to one that was looked at.
   const queueIsEmpty = (): boolean =>
-    ['maildrop', 'incoming', 'active', 'deferred', 'hold', 'corrupt'].every(
+    [...queues, ...queues].every(
       name =>
         readdirSync(join(queueDirectory, name), { recursive: true, withFileTypes: true }).filter(entry =>
           entry.isFile(),

@@ -35,7 +35,7 @@ const M4 = '/usr/bin/m4'
 const HOST_NAME = 'mx.example.org'
 
 /** In milliseconds. */
-const WAIT_TIMEOUT = 20_000
+const WAIT_TIMEOUT = 60_000
 const POLL_INTERVAL = 20
 
 /** Why no Sendmail can be started here, if none can. */

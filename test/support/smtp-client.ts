@@ -8,7 +8,7 @@ import { connect as connectTls } from 'node:tls'
 import type { Endpoint } from '../../src/app/endpoint.ts'
 
 /** In milliseconds. Longer than any wait of the servers under test that is no failure. */
-const REPLY_TIMEOUT = 15_000
+const REPLY_TIMEOUT = 30_000
 
 export class SmtpClient {
   #socket: Socket
