@@ -141,7 +141,7 @@ export class Asker {
     // Only RCPT itself is told of a declared size; what was counted later may never have been declared.
     const { phase } = question
     const size = phase !== 'RCPT' || question.size === undefined ? {} : { size: question.size }
-    const { client, sender, recipientsBefore } = question
+    const { client, sender, recipientsBefore, afterAcceptance } = question
     const front = this.#front
     return {
       phase: 'RCPT',
@@ -152,6 +152,7 @@ export class Asker {
       recipientsBefore,
       ...size,
       message: this.#message,
+      ...(afterAcceptance && { afterAcceptance }),
     }
   }
 

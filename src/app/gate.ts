@@ -106,8 +106,9 @@ export class Gate {
       return this.#failed(tx, error, asking, started)
     }
     this.#count(tx, verdict, facts)
+    this.#note(tx, verdict, asking, started)
     this.#admit(tx, verdict)
-    return this.#note(tx, verdict, asking, started)
+    return verdict
   }
 
   #failed(tx: Transaction, error: unknown, asking: Asking, started: number): Verdict {

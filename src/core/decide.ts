@@ -2,7 +2,7 @@
  * The decision: the rules of the transaction's phase, in order, first match wins. Explaining is the same code with
  * a trace kept.
  */
-import { afterAcceptance } from './after-acceptance.ts'
+import { admittedBefore, afterAcceptance, honoursAdmission } from './after-acceptance.ts'
 import { chosenDelivery } from './chosen-delivery.ts'
 import { type Facts, type Site, senderForms } from './facts.ts'
 import { type Parsed, parsed } from './parsed.ts'
@@ -133,9 +133,31 @@ function withList(verdict: Verdict, { target, facts }: AnyRecipientCase): Verdic
   }
 }
 
+/** The case of somebody who was let in before: as it would be if they might still post. */
+function asPermitted<C extends AnyRecipientCase>(c: C): C {
+  const position: Position = {
+    standing: 'nonmember',
+    by: undefined,
+    action: 'accept',
+    found: 'literal',
+    steps: [],
+    seen: true,
+  }
+  return { ...c, position: parsed(position), facts: { ...c.facts, forbidden: new Set() } }
+}
+
 /** What the rules say, as far as the list is to act on it and the message can still be refused. */
-function settled(verdict: Verdict, c: AnyRecipientCase): Verdict {
-  return withList(afterAcceptance(inShadow(verdict, c.target), c.tx, c.target, c), c)
+function judged<C extends AnyRecipientCase>(
+  rules: readonly Rule<C>[],
+  c: C,
+  trace: TraceStep[] | undefined,
+): Verdict {
+  const { tx, target } = c
+  const verdict = inShadow(apply(rules, c, trace), target)
+  const settled = honoursAdmission(verdict, tx, target, c)
+    ? admittedBefore(verdict, apply(rules, asPermitted(c), trace))
+    : verdict
+  return withList(afterAcceptance(settled, tx, target, c), c)
 }
 
 /**
@@ -150,15 +172,11 @@ export function decide(tx: Transaction, facts: Facts, site: Site, trace?: TraceS
       return apply(EHLO_RULES, { tx, facts, site }, trace)
     case 'MAIL':
       return apply(MAIL_RULES, { tx, facts, site }, trace)
-    case 'RCPT': {
-      const c = recipientCase(tx, facts, site)
-      return settled(apply(RCPT_RULES, c, trace), c)
-    }
+    case 'RCPT':
+      return judged(RCPT_RULES, recipientCase(tx, facts, site), trace)
     case 'DATA':
       return apply(DATA_RULES, { tx, facts, site }, trace)
-    case 'END-OF-MESSAGE': {
-      const c = recipientCase(tx, facts, site)
-      return settled(apply(END_OF_MESSAGE_RULES, c, trace), c)
-    }
+    case 'END-OF-MESSAGE':
+      return judged(END_OF_MESSAGE_RULES, recipientCase(tx, facts, site), trace)
   }
 }

@@ -20,6 +20,11 @@ interface Grounds {
   readonly looksAtParts?: true
   /** After acceptance: the sender was let in to the list while their client was on the line. */
   readonly admitted?: true
+  /**
+   * After acceptance: what becomes of the copy if it has to be refused yet, by the next hop or for its size, and the
+   * return path is not known to be the sender's. Absent where a refusal may be sent.
+   */
+  readonly lateRefusal?: 'hold' | 'discard'
   /** After acceptance: the refusal in whose place this stands, because it would be a bounce. */
   readonly inPlaceOf?: RefuseVerdict
   /** The list is in shadow mode: whatever the verdict, nothing may be refused for its sake. */

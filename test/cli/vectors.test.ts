@@ -1,6 +1,6 @@
 /** The vectors, through `postern ask`: the state imported, the question as its options, the answer as its JSON. */
 import { describe, expect, test } from 'vitest'
-import { loadVectors, type Question, type StateDocument } from '../support/vectors.ts'
+import { loadVectors, putAdmissions, type Question, type StateDocument } from '../support/vectors.ts'
 import { Console } from './console.ts'
 
 /** The exit status of each verdict, as the documentation promises. */
@@ -46,6 +46,7 @@ async function consoleIn(state: StateDocument, site: ReturnType<typeof loadVecto
 describe('vectors through the command line', () => {
   test.each(loadVectors())('$name', async ({ state, site, ask, expect: want }) => {
     const console = await consoleIn(state, site)
+    await putAdmissions(console.store, ask)
     const { status, stdout } = await console.run(['ask', ...argumentsFor(ask), '--json'])
     const { verdict, reason, reply } = JSON.parse(stdout) as AnswerJson
     expect({ verdict, reason }).toEqual({ verdict: want.verdict, reason: want.reason })

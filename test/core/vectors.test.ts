@@ -13,6 +13,7 @@ import {
   headerOf,
   loadVectors,
   partsOf,
+  putAdmissions,
   putState,
   type Question,
   reversePath,
@@ -56,6 +57,7 @@ function transaction(store: MemoryStore, site: Site, question: Question): Transa
         sender,
         recipient: address(recipient),
         recipientsBefore: question.recipientsBefore ?? 0,
+        ...(question.afterAcceptance === true && { afterAcceptance: true }),
       }
     case 'DATA':
       return {
@@ -92,6 +94,7 @@ describe('vectors through the core', () => {
   test.each(vectors)('$name', async ({ state, site, ask: question, expect: want }) => {
     const store = new MemoryStore()
     await putState(store, state)
+    await putAdmissions(store, question)
     const verdict = ask(store, site, transaction(store, site, question))
     expect({ verdict: verdict.kind, reason: verdict.reason }).toEqual({
       verdict: want.verdict,

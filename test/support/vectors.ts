@@ -21,7 +21,7 @@ import { makePerson, type Role } from '../../src/core/person.ts'
 import type { Reason } from '../../src/core/reason.ts'
 import type { Client, ListAddress, Phase } from '../../src/core/transaction.ts'
 import type { VerdictKind } from '../../src/core/verdict.ts'
-import { parseWho } from '../../src/core/who.ts'
+import { parseWho, whoIs } from '../../src/core/who.ts'
 
 /** An import document, as far as vectors use it. */
 export interface StateDocument {
@@ -68,8 +68,11 @@ export interface Question {
   readonly parts?: readonly string[]
   /** At END-OF-MESSAGE: to how many lists the message goes. */
   readonly lists?: number
-  /** At END-OF-MESSAGE: whether an MTA has taken the message already. */
+  /** At RCPT and END-OF-MESSAGE: whether an MTA has taken the message already. */
   readonly afterAcceptance?: boolean
+  /** Lists to which the sender was let in before, and under which address if not the sender's own. */
+  readonly admitted?: readonly string[]
+  readonly admittedAs?: string
 }
 
 export interface Vector {
@@ -161,6 +164,14 @@ export async function putState(store: Store, state: StateDocument): Promise<void
   for (const who of state.forbidden ?? []) await store.addForbidden(must(parseWho(who)))
   for (const key of state.mtas?.known ?? []) await store.addMta('known', must(parseMtaKey(key)))
   for (const key of state.mtas?.refused ?? []) await store.addMta('refused', must(parseMtaKey(key)))
+}
+
+/** Lets a question's sender in to the lists to which they were let in before. */
+export async function putAdmissions(store: Store, { admitted, admittedAs, sender }: Question): Promise<void> {
+  for (const list of admitted ?? []) {
+    const who = whoIs(address(admittedAs ?? sender ?? ''))
+    await store.admit({ list: address(list).key, sender: who, seconds: 3600 })
+  }
 }
 
 /** A vector's header, read as a front reads one; `undefined` if it has none. */
