@@ -99,12 +99,14 @@ export interface Delivery {
    * Delivers one copy exactly once, however often it is tried with the same hand-over, and whenever a try was cut short.
    * Not there where it cannot be known whether a try that was cut short has been taken. Does not reject.
    */
-  deliverOnce?(
-    envelope: Envelope,
-    message: Message,
-    recipient: DeliveryRecipient,
-    handOver: HandOver,
-  ): Promise<DeliveryOutcome>
+  readonly deliverOnce?:
+    | ((
+        envelope: Envelope,
+        message: Message,
+        recipient: DeliveryRecipient,
+        handOver: HandOver,
+      ) => Promise<DeliveryOutcome>)
+    | undefined
   /** Lets go of what it keeps open, such as idle connections. What is under way is finished first. */
   close?(): Promise<void>
 }

@@ -93,6 +93,15 @@ export interface SocketmapConfig {
   readonly postmaster: Address | undefined
 }
 
+export interface WebConfig {
+  /** Empty: the front is off. */
+  readonly listen: readonly Endpoint[]
+  /** Names that it is asked by, beside `localhost` and addresses. */
+  readonly hosts: readonly string[]
+  readonly socketMode: number
+  readonly maxConnections: number
+}
+
 /** An LMTP server that mail is handed to. */
 export interface RelayConfig {
   readonly kind: 'relay'
@@ -161,6 +170,23 @@ export interface DeliveryConfig {
   readonly named: Readonly<Record<string, DeliverySettings>>
 }
 
+export const EXPIRE_ACTIONS = ['discard', 'accept', 'reject'] as const
+export type ExpireAction = (typeof EXPIRE_ACTIONS)[number]
+
+/** The queue of messages that wait for a moderator. */
+export interface HeldConfig {
+  readonly path: string
+  /** Of one list; 0 is no limit. */
+  readonly maxMessages: number
+  /** Of one list, in octets; 0 is no limit. */
+  readonly maxSize: number
+  /** How long a message waits; `undefined` is for ever. */
+  readonly expireAfterMs: number | undefined
+  readonly expireAction: ExpireAction
+  /** The MTA that takes notices to senders; without it there are none. */
+  readonly notices: Endpoint | undefined
+}
+
 export interface TrialConfig {
   readonly enabled: boolean
   readonly listen: Endpoint
@@ -183,7 +209,9 @@ export interface Config {
   readonly milter: MilterConfig
   readonly lmtp: LmtpConfig
   readonly socketmap: SocketmapConfig
+  readonly web: WebConfig
   readonly delivery: DeliveryConfig
+  readonly held: HeldConfig
   readonly trial: TrialConfig
   readonly log: LogConfig
   /** What is allowed, and worth a word to the operator. */

@@ -8,6 +8,7 @@ import { dirname, resolve } from 'node:path'
 import { parse, TomlError } from 'smol-toml'
 import type { Config, EmbeddedStoreConfig, StoreConfig } from './config.ts'
 import { deliveryConfig, streamsWithoutRedis } from './delivery-schema.ts'
+import { heldConfig } from './held-schema.ts'
 import { Positions } from './positions.ts'
 import { type ConfigProblem, formatKey, schemaProblems, sentenceFor } from './problems.ts'
 import { type RedisResolution, resolveRedis } from './redis.ts'
@@ -96,7 +97,7 @@ function deepFreeze<T>(value: T): T {
 }
 
 function assemble(file: ConfigFile, store: StoreConfig, path: string | undefined): Omit<Config, 'warnings'> {
-  const { site, policy, milter, lmtp, socketmap, delivery, trial, log } = file
+  const { site, policy, milter, lmtp, socketmap, web, delivery, held, trial, log } = file
   return {
     file: path,
     site: {
@@ -143,7 +144,14 @@ function assemble(file: ConfigFile, store: StoreConfig, path: string | undefined
       transport: socketmap.transport || undefined,
       postmaster: socketmap.postmaster,
     },
+    web: {
+      listen: web.listen,
+      hosts: web.hosts,
+      socketMode: web.socket_mode,
+      maxConnections: web.max_connections,
+    },
     delivery: deliveryConfig(delivery, store),
+    held: heldConfig(held),
     // A configuration file means that a real MTA is there, or will be.
     trial: { enabled: trial.enabled ?? path === undefined, listen: trial.listen },
     log: { format: log.format, level: log.level, addresses: log.addresses, keyFile: log.key_file },

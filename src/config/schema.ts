@@ -12,6 +12,7 @@ import { contains, type Network, parseIpAddress, parseNetwork } from '../core/ne
 import type { Parsed } from '../core/parsed.ts'
 import { LOG_LEVELS, MILTER_ENGINES, STORE_FAILURE_MODES } from './config.ts'
 import { deliverySchema } from './delivery-schema.ts'
+import { heldSchema } from './held-schema.ts'
 import { formatKey } from './problems.ts'
 import { parseRedisUrl } from './redis-url.ts'
 import { sendersSchema } from './sender-schema.ts'
@@ -206,7 +207,16 @@ export function configSchema({ base, hostname }: SchemaContext) {
           max_connections: z.int().min(1).max(100_000).prefault(1000),
         })
         .prefault({}),
+      web: z
+        .strictObject({
+          listen: z.array(endpoint).max(100).prefault(['127.0.0.1:10044']),
+          hosts: z.array(read<string>(parseDomain)).max(100).prefault([]),
+          socket_mode: socketMode.prefault('0660'),
+          max_connections: z.int().min(1).max(10_000).prefault(100),
+        })
+        .prefault({}),
       delivery: deliverySchema({ path, endpoint }),
+      held: heldSchema({ path }),
       trial: z
         .strictObject({
           enabled: z.boolean().optional(),
@@ -238,6 +248,7 @@ export function configSchema({ base, hostname }: SchemaContext) {
       for (const [index, each] of file.milter.listen.entries()) claim(['milter', 'listen', index], each)
       for (const [index, each] of file.lmtp.listen.entries()) claim(['lmtp', 'listen', index], each)
       for (const [index, each] of file.socketmap.listen.entries()) claim(['socketmap', 'listen', index], each)
+      for (const [index, each] of file.web.listen.entries()) claim(['web', 'listen', index], each)
       for (const [name, { to }] of Object.entries(file.delivery.relay)) {
         const own = taken.get(formatEndpoint(to))
         if (own === undefined) continue

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import type { Endpoint } from '../app/endpoint.ts'
 import type { FrontServer } from '../app/front.ts'
 import { Gate, type Recorder } from '../app/gate.ts'
+import type { HeldQueue } from '../app/held.ts'
 import type { Log } from '../app/log.ts'
 import { Lookup } from '../app/lookup.ts'
 import type { Delivery } from '../app/message.ts'
@@ -15,7 +16,8 @@ import type { Clock, Store } from '../app/ports.ts'
 import type { Config, DeliverySettings, StreamConfig } from '../config/config.ts'
 import type { Site } from '../core/facts.ts'
 import { createDiscardDelivery } from '../delivery/discard.ts'
-import { holdElsewhere } from '../delivery/holding.ts'
+import { FileHeldQueue } from '../delivery/held-queue.ts'
+import { withHeldQueue } from '../delivery/holding.ts'
 import { createMaildirDelivery } from '../delivery/maildir.ts'
 import { createPipeDelivery } from '../delivery/pipe.ts'
 import { createRelayDelivery } from '../delivery/relay.ts'
@@ -82,25 +84,32 @@ function createStream({ redis, timeoutMs, ...delivery }: StreamConfig, name: str
   })
 }
 
-/** `held` gives the delivery that keeps posts which wait for a moderator, where this one has no place for them. */
-function createDelivery(
-  delivery: DeliverySettings,
-  { lmtp: { hostname } }: Config,
-  name: string,
-  held: () => Delivery | undefined,
-): Delivery {
+function createDelivery(delivery: DeliverySettings, { lmtp: { hostname } }: Config, name: string): Delivery {
   switch (delivery.kind) {
     case 'maildir':
       return createMaildirDelivery({ root: delivery.path, hostname })
     case 'discard':
       return createDiscardDelivery()
     case 'relay':
-      return holdElsewhere(createRelayDelivery({ ...delivery, name, hostname }), held)
+      return createRelayDelivery({ ...delivery, name, hostname })
     case 'pipe':
-      return holdElsewhere(createPipeDelivery({ ...delivery, name, hostname }), held)
+      return createPipeDelivery({ ...delivery, name, hostname })
     case 'stream':
-      return holdElsewhere(createStream(delivery, name), held)
+      return createStream(delivery, name)
   }
+}
+
+/** The queue of messages that wait for a moderator. */
+function createHeldQueue(settings: Settings): HeldQueue {
+  return new FileHeldQueue({
+    path: settings.config.held.path,
+    get maxMessages() {
+      return settings.config.held.maxMessages
+    },
+    get maxSize() {
+      return settings.config.held.maxSize
+    },
+  })
 }
 
 /** Puts the gate and the fronts together. */
@@ -118,9 +127,10 @@ export async function compose(parts: ComposeParts): Promise<Composition> {
       return settings.config.site
     },
   })
-  const deliveries: Deliveries = new Deliveries(
+  const held = createHeldQueue(settings)
+  const deliveries = new Deliveries(
     () => settings.config,
-    (delivery, config, name) => createDelivery(delivery, config, name, () => deliveries.named('maildir')),
+    (delivery, config, name) => withHeldQueue(createDelivery(delivery, config, name), held),
     (delivery, cause) => log.error('delivery not closed in order', { delivery, cause }),
   )
   return {

@@ -10,7 +10,7 @@ import { Secret } from '../config/secret.ts'
 export type MakeDelivery = (settings: DeliverySettings, config: Config, name: string) => Delivery
 
 /** A delivery that knows when nothing is under way in it. */
-class Held implements Delivery {
+class Kept implements Delivery {
   /** What it is called in the configuration. */
   readonly key: string
   /** What it was made by; another text is another delivery. */
@@ -30,11 +30,21 @@ class Held implements Delivery {
     return this.#delivery.name
   }
 
-  async deliver(...args: Parameters<Delivery['deliver']>): ReturnType<Delivery['deliver']> {
+  deliver(...args: Parameters<Delivery['deliver']>): ReturnType<Delivery['deliver']> {
+    return this.#busy(() => this.#delivery.deliver(...args))
+  }
+
+  /** There only if the delivery has it. */
+  get deliverOnce(): Delivery['deliverOnce'] {
+    const once = this.#delivery.deliverOnce
+    return once && ((...copy) => this.#busy(() => once(...copy)))
+  }
+
+  async #busy<T>(work: () => Promise<T>): Promise<T> {
     if (this.#isClosing) throw new Error(`the delivery ${this.name} has been let go of`)
     this.#underWay++
     try {
-      return await this.#delivery.deliver(...args)
+      return await work()
     } finally {
       this.#underWay--
       if (this.#underWay === 0) this.#idle()
@@ -57,7 +67,7 @@ export class Deliveries {
   readonly #config: () => Config
   readonly #make: MakeDelivery
   readonly #failed: (name: string, cause: unknown) => void
-  readonly #held = new Map<string, Held>()
+  readonly #kept = new Map<string, Kept>()
   readonly #closing = new Set<Promise<void>>()
   /** The configuration that the deliveries were last compared with. */
   #seen: Config | undefined
@@ -77,12 +87,12 @@ export class Deliveries {
     const config = this.#config()
     this.#compare(config)
     const wanted = name ?? config.delivery.default
-    const held = this.#held.get(wanted)
-    if (held !== undefined) return held
+    const kept = this.#kept.get(wanted)
+    if (kept !== undefined) return kept
     const settings = settingsOf(config, wanted)
     if (settings === undefined) return undefined
-    const made = new Held(wanted, identityOf(settings, config), this.#make(settings, config, wanted))
-    this.#held.set(wanted, made)
+    const made = new Kept(wanted, identityOf(settings, config), this.#make(settings, config, wanted))
+    this.#kept.set(wanted, made)
     return made
   }
 
@@ -93,24 +103,24 @@ export class Deliveries {
 
   /** Lets go of all of them, after what is under way, and waits for those that have been let go of before. */
   async close(): Promise<void> {
-    for (const held of [...this.#held.values()]) this.#release(held)
+    for (const kept of [...this.#kept.values()]) this.#release(kept)
     await Promise.all(this.#closing)
   }
 
   #compare(config: Config): void {
     if (config === this.#seen) return
     this.#seen = config
-    for (const held of [...this.#held.values()]) {
-      const settings = settingsOf(config, held.key)
-      if (settings === undefined || identityOf(settings, config) !== held.by) this.#release(held)
+    for (const kept of [...this.#kept.values()]) {
+      const settings = settingsOf(config, kept.key)
+      if (settings === undefined || identityOf(settings, config) !== kept.by) this.#release(kept)
     }
   }
 
-  #release(held: Held): void {
-    this.#held.delete(held.key)
-    const closing = held
+  #release(kept: Kept): void {
+    this.#kept.delete(kept.key)
+    const closing = kept
       .close()
-      .catch((cause: unknown) => this.#failed(held.key, cause))
+      .catch((cause: unknown) => this.#failed(kept.key, cause))
       .finally(() => this.#closing.delete(closing))
     this.#closing.add(closing)
   }

@@ -23,7 +23,10 @@ const FIXED: readonly FixedPart[] = [
   { key: 'lmtp.socket_mode', of: config => config.lmtp.socketMode },
   { key: 'socketmap.listen', of: config => config.socketmap.listen },
   { key: 'socketmap.socket_mode', of: config => config.socketmap.socketMode },
+  { key: 'web.listen', of: config => config.web.listen },
+  { key: 'web.socket_mode', of: config => config.web.socketMode },
   { key: 'store and redis', of: config => storeIdentity(config.store) },
+  { key: 'held.path', of: config => config.held.path },
   { key: 'trial', of: config => config.trial },
 ]
 
@@ -37,12 +40,13 @@ export interface Transition {
 
 /** Plans the way from the configuration in force to the one that was just read. */
 export function transition(old: Config, next: Config): Transition {
-  const { policy, milter, lmtp, socketmap } = old
+  const { policy, milter, lmtp, socketmap, web } = old
   return {
     config: Object.freeze({
       ...next,
       store: old.store,
       trial: old.trial,
+      held: Object.freeze({ ...next.held, path: old.held.path }),
       policy: Object.freeze({ ...next.policy, listen: policy.listen, socketMode: policy.socketMode }),
       milter: Object.freeze({
         ...next.milter,
@@ -56,6 +60,7 @@ export function transition(old: Config, next: Config): Transition {
         listen: socketmap.listen,
         socketMode: socketmap.socketMode,
       }),
+      web: Object.freeze({ ...next.web, listen: web.listen, socketMode: web.socketMode }),
     }),
     needRestart: FIXED.filter(({ of }) => JSON.stringify(of(old)) !== JSON.stringify(of(next))).map(
       ({ key }) => key,

@@ -1,32 +1,66 @@
 /**
- * Posts that wait for a moderator, where a delivery has no place for them: they are kept elsewhere, and never handed on
- * as if they had been accepted.
+ * The door to the queue of held messages: whatever a delivery does with what is accepted, a copy that waits for a
+ * moderator goes there, and never on as if it had been accepted.
  */
-import type { Delivery, DeliveryOutcome } from '../app/message.ts'
+import { type HeldQueue, HeldQueueFull } from '../app/held.ts'
+import type { Delivery, DeliveryOutcome, DeliveryRecipient, Envelope, Message } from '../app/message.ts'
+import { makeReply, type Reply } from '../core/reply.ts'
 
-/** A delivery that hands on what is accepted, and keeps what is held with another one, asked for when it is needed. */
-export function holdElsewhere(delivery: Delivery, elsewhere: () => Delivery | undefined): Delivery {
+/** RFC 3463 §3.3: a mailbox is full, which passes. The mail waits where it is, until a moderator has made room. */
+function fullReply(list: string): Reply {
+  const reply = makeReply(452, '4.2.2', `Too many posts to ${list} wait for a moderator; try again later`)
+  if (!reply.ok) throw new Error(`the reply of a full queue: ${reply.problem}`)
+  return reply.value
+}
+
+async function hold(
+  queue: HeldQueue,
+  envelope: Envelope,
+  message: Message,
+  to: DeliveryRecipient,
+): Promise<DeliveryOutcome> {
+  try {
+    await queue.hold(envelope, message, to)
+    return { kind: 'delivered' }
+  } catch (cause) {
+    return cause instanceof HeldQueueFull
+      ? { kind: 'refused', reply: fullReply(to.list), cause }
+      : { kind: 'failed', cause }
+  }
+}
+
+/** A delivery that hands on what is accepted, and keeps what is held. */
+export function withHeldQueue(delivery: Delivery, queue: HeldQueue): Delivery {
+  const { deliverOnce, close } = delivery
   return {
     name: delivery.name,
-    ...(delivery.close !== undefined && { close: () => delivery.close?.() ?? Promise.resolve() }),
+    deliverOnce,
+    ...(close !== undefined && { close: () => close.call(delivery) }),
     async deliver(envelope, message, recipients) {
       const outcomes: DeliveryOutcome[] = []
-      const split = Object.entries({ deliver: delivery, hold: elsewhere() })
-      await Promise.all(
-        split.map(async ([disposition, by]) => {
-          const places = [...recipients.entries()].filter(([, copy]) => copy.disposition === disposition)
-          if (places.length === 0) return
-          const cause = new Error(`${delivery.name} has no place for posts that wait for a moderator`)
-          const fates = await by?.deliver(
-            envelope,
-            message,
-            places.map(([, copy]) => copy),
-          )
-          for (const [index, [place]] of places.entries()) {
-            outcomes[place] = fates?.[index] ?? { kind: 'failed', cause }
-          }
-        }),
+      const toDeliver = [...recipients.entries()].filter(([, { disposition }]) => disposition === 'deliver')
+      const deliverAll = async (): Promise<void> => {
+        if (toDeliver.length === 0) return
+        const fates = await delivery.deliver(
+          envelope,
+          message,
+          toDeliver.map(([, copy]) => copy),
+        )
+        for (const [index, [place]] of toDeliver.entries()) {
+          const cause = new Error(`${delivery.name} says nothing of a copy`)
+          outcomes[place] = fates[index] ?? { kind: 'failed', cause }
+        }
+      }
+      const holdEach = [...recipients.entries()].flatMap(([place, to]) =>
+        to.disposition === 'hold'
+          ? [
+              hold(queue, envelope, message, to).then(outcome => {
+                outcomes[place] = outcome
+              }),
+            ]
+          : [],
       )
+      await Promise.all([deliverAll(), ...holdEach])
       return outcomes
     },
   }

@@ -28,8 +28,7 @@ function listPath(list: ListAddress): readonly [domain: string, localPart: strin
 }
 
 /** The Maildir++ folder for a copy; `undefined` is the Maildir itself. */
-function folderOf({ disposition, service }: DeliveryRecipient): string | undefined {
-  if (disposition === 'hold') return '.Held'
+function folderOf({ service }: DeliveryRecipient): string | undefined {
   return service === undefined ? undefined : folderName(service)
 }
 

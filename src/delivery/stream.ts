@@ -3,11 +3,11 @@
  * (docs/delivery.md has the fields). A stream that is full takes no more: nothing is ever trimmed, for what would go is
  * mail that nobody has read.
  */
-import { createHash } from 'node:crypto'
 import type { Delivery, DeliveryOutcome, DeliveryRecipient, Envelope, Message } from '../app/message.ts'
 import { makeReply, type Reply } from '../core/reply.ts'
 import { atMost } from './at-most.ts'
 import { entryFields } from './stream-entry.ts'
+import { ADD, ADD_ONCE, MARKER_SECONDS, markerKey, TAKE_BACK } from './stream-scripts.ts'
 
 type Argument = string | number | Buffer
 
@@ -46,19 +46,6 @@ const MAX_IN_MEMORY = 4
 
 const TURN_TIMEOUT_MS = 60_000
 
-const LUA = `
-if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return false end
-if #ARGV == 1 then return '' end
-return redis.call('XADD', KEYS[1], '*', unpack(ARGV, 2))
-`
-
-/**
- * Adds an entry if there is room for it.
- * KEYS: stream. ARGV: entries that it may hold, then field, value, …. Returns the entry's id, or nil if it is full.
- * Without fields it only tells whether there is room.
- */
-const ADD = { lua: LUA, sha: createHash('sha1').update(LUA).digest('hex') }
-
 /** Why an entry was not kept, for the log. */
 export class StreamError extends Error {
   readonly code = 'POSTERN_STREAM'
@@ -94,7 +81,7 @@ export function createStreamDelivery(settings: StreamSettings): Delivery {
   }
 
   /** Waits for the replicas, and takes the entry back if they do not have it: the message will come again. */
-  async function makeSure(redis: StreamServer, id: string): Promise<void> {
+  async function makeSure(redis: StreamServer, id: string, marker: string | undefined): Promise<void> {
     if (waitReplicas === 0) return
     let have: unknown
     try {
@@ -103,7 +90,8 @@ export function createStreamDelivery(settings: StreamSettings): Delivery {
       throw new StreamError(`${key}: not known whether ${waitReplicas} replicas have the entry`, { cause })
     }
     if (typeof have === 'number' && have >= waitReplicas) return
-    await redis.one('XDEL', key, id).catch(() => {})
+    const back = marker === undefined ? redis.one('XDEL', key, id) : redis.run(TAKE_BACK, [key, marker], [id])
+    await back.catch(() => {})
     throw new StreamError(`${key}: ${String(have)} replicas of ${waitReplicas} have the entry`)
   }
 
@@ -112,12 +100,28 @@ export function createStreamDelivery(settings: StreamSettings): Delivery {
     return { kind: 'refused', reply: FULL, cause }
   }
 
-  async function add(envelope: Envelope, octets: Buffer, to: DeliveryRecipient): Promise<DeliveryOutcome> {
+  /** Adds an entry, with a marker only once; without fields it tells whether there is room. */
+  function add(
+    redis: StreamServer,
+    marker: string | undefined,
+    fields: readonly Argument[],
+  ): Promise<unknown> {
+    return marker === undefined
+      ? redis.run(ADD, [key], [maxEntries, ...fields])
+      : redis.run(ADD_ONCE, [key, marker], [maxEntries, MARKER_SECONDS, ...fields])
+  }
+
+  async function put(
+    envelope: Envelope,
+    octets: Buffer,
+    to: DeliveryRecipient,
+    marker: string | undefined,
+  ): Promise<DeliveryOutcome> {
     try {
       const redis = await server()
-      const id = await redis.run(ADD, [key], [maxEntries, ...entryFields(envelope, octets, to)])
+      const id = await add(redis, marker, entryFields(envelope, octets, to))
       if (id === null) return full()
-      await makeSure(redis, String(id))
+      await makeSure(redis, String(id), marker)
       return { kind: 'delivered' }
     } catch (cause) {
       return { kind: 'failed', cause }
@@ -128,6 +132,7 @@ export function createStreamDelivery(settings: StreamSettings): Delivery {
     envelope: Envelope,
     message: Message,
     recipients: readonly DeliveryRecipient[],
+    marker?: string,
   ): Promise<readonly DeliveryOutcome[]> {
     const all = (outcome: DeliveryOutcome): readonly DeliveryOutcome[] => recipients.map(() => outcome)
     if (message.size > maxMessageSize) {
@@ -141,10 +146,10 @@ export function createStreamDelivery(settings: StreamSettings): Delivery {
       }
       try {
         // Asked without the message first: Redis learns the script, and nothing is sent that has no room.
-        if ((await (await server()).run(ADD, [key], [maxEntries])) === null) return all(full())
+        if ((await add(await server(), marker, [])) === null) return all(full())
         const octets = await wholeOf(message)
         const outcomes: DeliveryOutcome[] = []
-        for (const to of recipients) outcomes.push(await add(envelope, octets, to))
+        for (const to of recipients) outcomes.push(await put(envelope, octets, to, marker))
         return outcomes
       } catch (cause) {
         return all({ kind: 'failed', cause })
@@ -152,16 +157,22 @@ export function createStreamDelivery(settings: StreamSettings): Delivery {
     })
   }
 
+  /** What is under way is waited for at the end. */
+  async function keptInSight<T>(work: Promise<T>): Promise<T> {
+    underWay.add(work)
+    try {
+      return await work
+    } finally {
+      underWay.delete(work)
+    }
+  }
+
   return {
     name,
-    async deliver(envelope, message, recipients) {
-      const delivered = deliver(envelope, message, recipients)
-      underWay.add(delivered)
-      try {
-        return await delivered
-      } finally {
-        underWay.delete(delivered)
-      }
+    deliver: (envelope, message, recipients) => keptInSight(deliver(envelope, message, recipients)),
+    async deliverOnce(envelope, message, to, { key: copy }) {
+      const [outcome] = await keptInSight(deliver(envelope, message, [to], markerKey(key, copy)))
+      return outcome ?? { kind: 'failed', cause: new StreamError(`${key}: nothing was said of the copy`) }
     },
     async close() {
       await Promise.all(underWay)
