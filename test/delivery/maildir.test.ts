@@ -115,21 +115,18 @@ describe('a copy', () => {
 })
 
 describe('folders', () => {
-  test('hold what waits for a moderator, and what goes to services', async () => {
+  test('hold what goes to services', async () => {
     await delivery.deliver(ENVELOPE, message(TEXT), [
       to(TEAM),
-      to(TEAM, { disposition: 'hold' }),
       to('team-owner@lists.example.org', { list: address(TEAM).key, service: 'owner' }),
     ])
     const files = (await allFiles(mail)).map(path => path.replace(/\d{10}\..*/, 'FILE'))
     expect(files).toEqual([
-      'lists.example.org/team/.Held/maildirfolder',
-      'lists.example.org/team/.Held/new/FILE',
       'lists.example.org/team/.owner/maildirfolder',
       'lists.example.org/team/.owner/new/FILE',
       'lists.example.org/team/new/FILE',
     ])
-    for (const folder of ['', '.Held', '.owner']) {
+    for (const folder of ['', '.owner']) {
       for (const name of ['tmp', 'new', 'cur']) {
         const path = join(mail, 'lists.example.org', 'team', folder, name)
         expect((await stat(path)).mode & 0o777).toBe(0o700)
