@@ -9,6 +9,7 @@ import { parseDeliveryName } from '../core/setting.ts'
 import type { DeliveryConfig, DeliverySettings, StoreConfig } from './config.ts'
 import { pipeSchema, pipeSettings } from './pipe-schema.ts'
 import { streamSchema, streamSettings } from './stream-schema.ts'
+import { tableOf } from './table-schema.ts'
 
 /** Values that the whole schema reads alike. */
 export interface DeliverySchemaParts {
@@ -41,9 +42,9 @@ export function deliverySchema(parts: DeliverySchemaParts) {
     .strictObject({
       default: z.string().prefault('maildir'),
       maildir: z.strictObject({ path: parts.path.prefault('./var/mail') }).prefault({}),
-      relay: z.record(z.string(), relaySchema(parts)).prefault({}),
-      pipe: z.record(z.string(), pipeSchema(parts)).prefault({}),
-      stream: z.record(z.string(), streamSchema()).prefault({}),
+      relay: tableOf(relaySchema(parts)).prefault({}),
+      pipe: tableOf(pipeSchema(parts)).prefault({}),
+      stream: tableOf(streamSchema()).prefault({}),
     })
     .superRefine((delivery, context) => {
       const taken = new Map<string, string>()

@@ -75,7 +75,9 @@ function oneOf(choices: readonly string[]): string {
 /** The schemas of a table's keys, by name; nothing if the path does not lead to a table. */
 function keysAt(schema: z.core.$ZodType, path: KeyPath): Readonly<Record<string, z.core.$ZodType>> {
   let inner: z.core.$ZodType = schema
-  while (inner instanceof z.ZodOptional || inner instanceof z.ZodPrefault) inner = inner.unwrap()
+  while (inner instanceof z.ZodOptional || inner instanceof z.ZodPrefault || inner instanceof z.ZodPipe) {
+    inner = inner instanceof z.ZodPipe ? inner.out : inner.unwrap()
+  }
   if (inner instanceof z.ZodRecord) return path.length === 0 ? {} : keysAt(inner.valueType, path.slice(1))
   if (!(inner instanceof z.ZodObject)) return {}
   const shape: Readonly<Record<string, z.core.$ZodType>> = inner.shape

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { parseDomain } from '../core/domain.ts'
 import { type Parsed, parsed, problem } from '../core/parsed.ts'
 import { INITIAL_SENDERS, MAX_ALIASES, type SenderSettings } from '../core/sender-forms/settings.ts'
+import { tableOf } from './table-schema.ts'
 
 /** More entries than any site has. */
 const MAX_ENTRIES = 10_000
@@ -39,7 +40,7 @@ const domains = z
 
 /** A table by domain, with its keys and values in canonical form. */
 function byDomain(parseKey: (text: string) => Parsed<string>, parseValue: (text: string) => Parsed<string>) {
-  return z.record(z.string(), z.string()).transform((table, context): Entries => {
+  return tableOf(z.string()).transform((table, context): Entries => {
     const entries = new Map<string, string>()
     for (const [key, value] of Object.entries(table)) {
       const fail = (message: string): void => {

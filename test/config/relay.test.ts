@@ -47,6 +47,14 @@ describe('what is wrong', () => {
       ['postern.toml:3:1: delivery.relay.m.max_conections: unknown key; did you mean max_connections?'],
     ],
     [
+      'a name that an object has of itself',
+      '[delivery.relay.__proto__]\nto = "[::1]:24"\n[delivery.pipe]\n__proto__ = 1\n',
+      [
+        'postern.toml:1:17: delivery.relay.__proto__: no name for anything',
+        'postern.toml:4:13: delivery.pipe.__proto__: no name for anything',
+      ],
+    ],
+    [
       'a key outside a name',
       '[delivery.relay]\nto = "[::1]:24"\n',
       ['postern.toml:2:6: delivery.relay.to: expected a table, not a string'],

@@ -58,6 +58,11 @@ verp = ["bounces.example.com."]
       ['postern.toml:2:15: senders.detail."a.example": expected characters among + - _ and #, or none'],
     ],
     [
+      'a name that an object has of itself',
+      '[senders.detail]\n__proto__ = "+"\n',
+      ['postern.toml:2:13: senders.detail.__proto__: no name for anything'],
+    ],
+    [
       'a domain twice',
       '[senders.detail]\n"a.example" = "+"\n"A.example" = "-"\n',
       ['postern.toml:3:15: senders.detail."A.example": a.example stands here twice'],
