@@ -11,11 +11,10 @@ import type {
   Envelope,
   HoldGrounds,
 } from '../app/message.ts'
+import { MessageReader, type MessageReading } from '../app/message-reader.ts'
 import { formatReply, type Reply } from '../core/reply.ts'
 import type { ListAddress } from '../core/transaction.ts'
 import type { Verdict } from '../core/verdict.ts'
-import { authorshipOf } from './authorship.ts'
-import { readHeaderSection } from './header-section.ts'
 import { REPLIES, takenReply } from './replies.ts'
 import type { CompleteMail } from './session-events.ts'
 import type { Spool } from './spool.ts'
@@ -69,17 +68,31 @@ interface Copy {
   readonly to: DeliveryRecipient
 }
 
+/**
+ * What the message says, read once: its header, and the body only if one of its lists looks at parts. Nothing is read of
+ * a message that goes to service addresses alone.
+ */
+async function readMessage({ recipients }: CompleteMail, spool: Spool): Promise<MessageReading | undefined> {
+  if (recipients.every(({ verdict }) => verdict.service !== undefined)) return undefined
+  const parts = recipients.some(({ verdict }) => verdict.looksAtParts === true)
+  const reader = new MessageReader({ parts })
+  for await (const chunk of spool.read()) {
+    reader.push(chunk)
+    if (!reader.wantsMore) break
+  }
+  return reader.end()
+}
+
 /** The verdicts at the end of the message, in the recipients' order. */
 async function judge(
   gate: SettleParts['gate'],
   mail: CompleteMail,
   spool: Spool,
 ): Promise<readonly Verdict[]> {
-  const open = mail.recipients.some(({ verdict }) => verdict.kind === 'later')
-  const authorship = open ? authorshipOf(await readHeaderSection(spool)) : undefined
+  const reading = await readMessage(mail, spool)
   return Promise.all(
     mail.recipients.map(accepted =>
-      gate.ask(endOfMessageTransaction(mail, accepted, mail.size, authorship), { queueId: mail.queueId }),
+      gate.ask(endOfMessageTransaction(mail, accepted, mail.size, reading), { queueId: mail.queueId }),
     ),
   )
 }

@@ -2,10 +2,11 @@
  * Between LMTP and the law: a session's state becomes the transactions that the gate judges, and its verdicts become
  * replies and, at the end of the message, each recipient's fate.
  */
+import type { MessageReading } from '../app/message-reader.ts'
 import type { Address, ReversePath } from '../core/address.ts'
+import type { Reason } from '../core/reason.ts'
 import type { Reply } from '../core/reply.ts'
 import type {
-  Authorship,
   Client,
   DataTransaction,
   EndOfMessageTransaction,
@@ -92,12 +93,20 @@ export function dataTransaction(mail: Mail): DataTransaction {
   }
 }
 
-/** `authorship` is needed only where RCPT left the question to it. */
+/** How many lists a message goes to. */
+export function listsOf({ recipients }: Mail): number {
+  const lists = recipients.flatMap(({ verdict: { list, service } }) =>
+    list === undefined || service !== undefined ? [] : [list],
+  )
+  return new Set(lists).size
+}
+
+/** `reading` is what the message says; service addresses need none. The authors count where RCPT left it to them. */
 export function endOfMessageTransaction(
   mail: Mail,
   { recipient, verdict }: AcceptedAtRcpt,
   size: number,
-  authorship: Authorship | undefined,
+  reading: MessageReading | undefined,
 ): EndOfMessageTransaction {
   const settledAtRcpt = verdict.kind !== 'later'
   return {
@@ -108,7 +117,8 @@ export function endOfMessageTransaction(
     recipient,
     size,
     settledAtRcpt,
-    ...(!settledAtRcpt && authorship !== undefined && { authorship }),
+    ...reading,
+    lists: listsOf(mail),
     afterAcceptance: true,
   }
 }
@@ -157,14 +167,17 @@ const FATE_AT_RCPT: { readonly [K in AcceptingVerdict['kind']]: Fate } = {
   later: HOLD,
 }
 
+/** What the end of the message says where it has nothing to add to RCPT's verdict. */
+const NOTHING_TO_ADD: ReadonlySet<Reason> = new Set<Reason>(['nothing-to-object', 'service-address'])
+
 /**
  * The fate of a recipient, from the verdicts at RCPT and at the end of the message. Where the end of the message has
- * nothing to object, RCPT's verdict stands.
+ * nothing to object, RCPT's verdict stands; and what RCPT drops waits for nobody.
  */
 export function fateOf(atRcpt: AcceptingVerdict, atEnd: Verdict): Fate {
   switch (TREATMENTS[atEnd.kind]['END-OF-MESSAGE']) {
     case 'hold':
-      return HOLD
+      return atRcpt.kind === 'discard' ? DROP : HOLD
     case 'drop':
       return DROP
     case 'not-ours':
@@ -172,8 +185,7 @@ export function fateOf(atRcpt: AcceptingVerdict, atEnd: Verdict): Fate {
     case 'own-reply':
       return { kind: 'refuse', reply: atEnd.kind === 'none' ? notOurs(atEnd) : atEnd.reply }
     case 'go-on':
-      return atEnd.reason === 'nothing-to-object' || atEnd.reason === 'service-address'
-        ? FATE_AT_RCPT[atRcpt.kind]
-        : DELIVER
+      if (atEnd.reason === 'admitted-before' && atRcpt.kind !== 'later') return FATE_AT_RCPT[atRcpt.kind]
+      return NOTHING_TO_ADD.has(atEnd.reason) ? FATE_AT_RCPT[atRcpt.kind] : DELIVER
   }
 }

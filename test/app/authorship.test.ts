@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { AuthorFields, MAX_ADDRESS_TEXT } from '../../src/app/authorship.ts'
 import type { Authorship } from '../../src/core/transaction.ts'
-import { authorshipOf } from '../../src/lmtp/authorship.ts'
+import { readingOf } from '../support/messages.ts'
 
 type Field = readonly [name: string, value: string]
 
@@ -15,7 +15,7 @@ function inMilter(fields: readonly Field[]): Authorship {
 
 function inSink(fields: readonly Field[]): Authorship {
   const header = fields.map(([name, value]) => `${name}: ${value.replaceAll('\n', '\r\n')}\r\n`).join('')
-  return authorshipOf(Buffer.from(header))
+  return readingOf(Buffer.from(header)).authorship
 }
 
 const keysOf = ({ from, all }: Authorship): object => ({

@@ -61,7 +61,7 @@ describe('clients', () => {
       },
     })
     const client = await inData(started)
-    client.write(`${'x'.repeat(398)}\r\n`.repeat(1000))
+    client.write(`\r\n${`${'x'.repeat(398)}\r\n`.repeat(1000)}`)
     client.send('.')
     await begun
     client.socket.resetAndDestroy()

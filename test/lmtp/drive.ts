@@ -2,12 +2,12 @@
  * Drives a dialogue with no socket: bytes in any chunks, the law asked at once, every message settled by the law and
  * kept in memory. What comes out is what a client would read.
  */
+import { readingOf } from '../support/messages.ts'
 import { decide } from '../../src/core/decide.ts'
 import { factsNeeded, INITIAL_SITE } from '../../src/core/facts.ts'
 import type { Reply } from '../../src/core/reply.ts'
 import type { Transaction } from '../../src/core/transaction.ts'
 import type { Verdict } from '../../src/core/verdict.ts'
-import { authorshipOf } from '../../src/lmtp/authorship.ts'
 import { Dialogue } from '../../src/lmtp/dialogue.ts'
 import { takenReply } from '../../src/lmtp/replies.ts'
 import type { CompleteMail, SessionSettings } from '../../src/lmtp/session-events.ts'
@@ -96,7 +96,7 @@ export class Driven {
   }
 
   #replyAtEnd(mail: CompleteMail, accepted: AcceptedAtRcpt, bytes: Buffer): Reply {
-    const tx = endOfMessageTransaction(mail, accepted, mail.size, authorshipOf(bytes))
+    const tx = endOfMessageTransaction(mail, accepted, mail.size, readingOf(bytes))
     const fate = fateOf(accepted.verdict, this.#judge(tx))
     if (fate.kind === 'refuse') return fate.reply
     return takenReply(accepted.recipient.text, 'ID', fate.kind === 'keep' && fate.disposition === 'hold')

@@ -1,5 +1,6 @@
 /** Verdicts as replies and fates: the whole table, and what it does. */
 import { describe, expect, test } from 'vitest'
+import { HeaderReader } from '../../src/app/header-reader.ts'
 import { type Reason, replyFor } from '../../src/core/reason.ts'
 import type { ListAddress } from '../../src/core/transaction.ts'
 import { VERDICT_KINDS, type Verdict, type VerdictKind } from '../../src/core/verdict.ts'
@@ -12,6 +13,7 @@ import {
   type Fate,
   fateOf,
   isAccepting,
+  listsOf,
   rcptTransaction,
   replyTo,
   TREATMENTS,
@@ -86,7 +88,7 @@ describe('fates', () => {
     const atRcpt = verdict(kind) as AcceptingVerdict
     expect(fateOf(atRcpt, verdict('accept', 'sender-permitted'))).toEqual(DELIVER)
     expect(fateOf(atRcpt, verdict('accept', 'shadow'))).toEqual(DELIVER)
-    expect(fateOf(atRcpt, verdict('hold', 'late-refusal-held'))).toEqual(HOLD)
+    expect(fateOf(atRcpt, verdict('hold', 'late-refusal-held'))).toEqual(kind === 'discard' ? DROP : HOLD)
     expect(fateOf(atRcpt, verdict('discard', 'late-refusal-discarded'))).toEqual(DROP)
     expect(fateOf(atRcpt, verdict('reject', 'message-too-big'))).toMatchObject({
       kind: 'refuse',
@@ -100,6 +102,19 @@ describe('fates', () => {
   })
 })
 
+test('who was admitted before is taken as RCPT took them', () => {
+  const admitted = verdict('accept', 'admitted-before')
+  const fates = (['accept', 'hold', 'discard', 'later'] as const).map(kind =>
+    fateOf(verdict(kind) as AcceptingVerdict, admitted),
+  )
+  expect(fates).toEqual([
+    { kind: 'keep', disposition: 'deliver' },
+    { kind: 'keep', disposition: 'hold' },
+    { kind: 'drop' },
+    { kind: 'keep', disposition: 'deliver' },
+  ])
+})
+
 describe('transactions', () => {
   const recipient = address(LIST)
   const mail = (kind: AcceptingVerdict['kind'], service?: string, declaredSize?: number) => ({
@@ -108,7 +123,10 @@ describe('transactions', () => {
     declaredSize,
     recipients: [{ recipient, verdict: verdict(kind, REASONS[kind], service) as AcceptingVerdict }],
   })
-  const authorship = { from: [recipient], all: [recipient] }
+  const reading = {
+    authorship: { from: [recipient], all: [recipient] },
+    content: new HeaderReader().content(),
+  }
 
   test('recipients are counted, a size of 0 is none, posts are not counted', () => {
     const tx = rcptTransaction(mail('accept', undefined, 0), recipient)
@@ -122,16 +140,29 @@ describe('transactions', () => {
     expect(dataTransaction(mail('accept', 'owner')).recipients).toEqual([{ recipient, kind: 'service' }])
   })
 
-  test.each(['accept', 'hold', 'discard'] as const)('%s is settled at RCPT, and needs no author', kind => {
+  test.each(['accept', 'hold', 'discard'] as const)('%s is settled at RCPT', kind => {
     const given = mail(kind)
-    const tx = endOfMessageTransaction(given, given.recipients[0]!, 9, authorship)
-    expect(tx).toMatchObject({ settledAtRcpt: true, afterAcceptance: true, size: 9 })
-    expect(tx.authorship).toBeUndefined()
+    const tx = endOfMessageTransaction(given, given.recipients[0]!, 9, reading)
+    expect(tx).toMatchObject({ settledAtRcpt: true, afterAcceptance: true, size: 9, lists: 1 })
+    expect(tx.content).toBe(reading.content)
+    const unread = endOfMessageTransaction(given, given.recipients[0]!, 9, undefined)
+    expect('content' in unread || 'authorship' in unread).toBe(false)
+  })
+
+  test('a list counts once, and a service address is none', () => {
+    const [one] = mail('accept').recipients
+    const [service] = mail('accept', 'owner').recipients
+    expect(listsOf({ ...mail('accept'), recipients: [one!, one!, service!] })).toBe(1)
+    expect(listsOf(mail('accept', 'owner'))).toBe(0)
   })
 
   test('later is settled at the end, by the author', () => {
     const given = mail('later')
-    const tx = endOfMessageTransaction(given, given.recipients[0]!, 9, authorship)
-    expect(tx).toMatchObject({ settledAtRcpt: false, afterAcceptance: true, authorship })
+    const tx = endOfMessageTransaction(given, given.recipients[0]!, 9, reading)
+    expect(tx).toMatchObject({
+      settledAtRcpt: false,
+      afterAcceptance: true,
+      authorship: reading.authorship,
+    })
   })
 })

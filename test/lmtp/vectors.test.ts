@@ -8,6 +8,7 @@ import { formatReply } from '../../src/core/reply.ts'
 import { TREATMENTS } from '../../src/lmtp/translate.ts'
 import { LmtpClient } from '../support/lmtp-client.ts'
 import { type Sink, startSink } from '../support/lmtp-sink.ts'
+import { messageOf } from '../support/messages.ts'
 import { loadVectors, type Question, type Vector } from '../support/vectors.ts'
 
 const vectors = loadVectors()
@@ -54,20 +55,6 @@ function xforwardOf({ client: told }: Question): readonly string[] {
     ...(told?.helo === undefined ? [] : [`HELO=${xtext(told.helo)}`]),
   ]
   return attributes.length === 0 ? [] : [`XFORWARD ${attributes.join(' ')}`]
-}
-
-/** A message of the question's size and authors. */
-function messageOf({ authors, otherAuthors, size = 0 }: Question): string {
-  const header = [
-    ...(authors === undefined || authors.length === 0
-      ? []
-      : [`From: ${authors.map(each => `<${each}>`).join(', ')}`]),
-    ...(otherAuthors === undefined ? [] : [`Reply-To: ${otherAuthors.map(each => `<${each}>`).join(', ')}`]),
-    '',
-    '',
-  ].join('\r\n')
-  const filler = Math.max(0, size - header.length - 2)
-  return `${header}${'x'.repeat(filler)}\r\n`
 }
 
 /** Brings a question to the sink, and gives the last reply. */

@@ -1,10 +1,13 @@
-/** Who wrote a message: by table, and by property that nothing throws and encoded words never count. */
+/** What a whole message says: its authors, its header, its parts; by table, and by property that nothing throws. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { MAX_ADDRESS_TEXT } from '../../src/app/authorship.ts'
-import type { Message } from '../../src/app/message.ts'
-import { authorshipOf } from '../../src/lmtp/authorship.ts'
-import { MAX_HEADER_OCTETS, readHeaderSection } from '../../src/lmtp/header-section.ts'
+import { MessageReader } from '../../src/app/message-reader.ts'
+import { MAX_HEADER_FIELDS, MAX_HEADER_SIZE, type MessageContent } from '../../src/core/content.ts'
+import type { Authorship } from '../../src/core/transaction.ts'
+import { readingOf } from '../support/messages.ts'
+
+const authorshipOf = (message: Uint8Array): Authorship => readingOf(message).authorship
 
 function read(header: string | Buffer): { from: string[]; others: string[] } {
   const { from, all } = authorshipOf(Buffer.from(header as string))
@@ -138,32 +141,58 @@ describe('the header', () => {
 })
 
 describe('the header section', () => {
-  const message = (...chunks: readonly string[]): Message => ({
-    size: chunks.join('').length,
-    async *read() {
-      for (const chunk of chunks) yield Buffer.from(chunk)
-    },
-  })
-  const section = async (...chunks: readonly string[]): Promise<string> =>
-    Buffer.from(await readHeaderSection(message(...chunks))).toString()
+  const content = (...chunks: readonly (string | Uint8Array)[]): MessageContent => {
+    const reader = new MessageReader({ parts: true })
+    for (const chunk of chunks) reader.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk)
+    return reader.end().content
+  }
+  const section = (...chunks: readonly string[]): readonly string[] =>
+    content(...chunks).fields.map(({ name, value }) => `${name}: ${value}`)
 
-  test.each<[string, string[], string]>([
-    ['ends at the empty line', ['A: b\r\nC: d\r\n\r\nFrom: x\r\n'], 'A: b\r\nC: d\r\n'],
-    ['in any chunks', ['A: b\r', '\nC: d\r\n\r', '\nFrom: x'], 'A: b\r\nC: d\r\n'],
-    ['with lines that end in LF', ['A: b\n\nFrom: x\n'], 'A: b\n'],
-    ['is nothing before an empty line', ['\r\nFrom: x\r\n'], ''],
-    ['is all, without a body', ['A: b\r\nC: d'], 'A: b\r\nC: d'],
-    ['is nothing of an empty message', [], ''],
-  ])('%s', async (_, chunks, want) => {
-    expect(await section(...chunks)).toBe(want)
+  test.each<[string, string[], string[]]>([
+    ['ends at the empty line', ['A: b\r\nC: d\r\n\r\nFrom: x\r\n'], ['a: b', 'c: d']],
+    ['in any chunks', ['A: b\r', '\nC: d\r\n\r', '\nFrom: x'], ['a: b', 'c: d']],
+    ['with lines that end in LF', ['A: b\n\nFrom: x\n'], ['a: b']],
+    ['is nothing before an empty line', ['\r\nFrom: x\r\n'], []],
+    ['is all, without a body', ['A: b\r\nC: d'], ['a: b', 'c: d']],
+    ['is nothing of an empty message', [], []],
+    ['joins what was folded', ['A: b\r\n c\r\n\td\r\n'], ['a: b c\td']],
+    ['passes over what is no field', ['nonsense\r\n folded\r\n: x\r\nA: b\r\n'], ['a: b']],
+  ])('%s', (_, chunks, want) => {
+    expect(section(...chunks)).toEqual(want)
+    expect(section(...chunks.join('').split(''))).toEqual(want)
   })
 
-  test('is read so far and no further, to the end of a line', async () => {
-    const line = `X: ${'x'.repeat(995)}\r\n`
-    const long = line.repeat(400)
-    const got = await section(long.slice(0, 100_000), long.slice(100_000), 'From: alice@example.net\r\n\r\n')
-    expect(got.length).toBeLessThanOrEqual(MAX_HEADER_OCTETS)
-    expect(got.length).toBeGreaterThan(MAX_HEADER_OCTETS - line.length)
-    expect(got.endsWith('\r\n')).toBe(true)
+  const line = `X: ${'x'.repeat(995)}\r\n`
+
+  test.each<[string, string, number]>([
+    ['in octets', line.repeat(400), MAX_HEADER_SIZE / 1000],
+    ['in fields', 'X: y\r\n'.repeat(MAX_HEADER_FIELDS + 1), MAX_HEADER_FIELDS],
+    ['in lines that are no fields', `${'x'.repeat(996)}\r\n`.repeat(400), 0],
+    ['without a line end', 'X: y'.repeat(100_000), 0],
+  ])('is looked at so far and no further: %s', (_, long, fields) => {
+    const found = content(long.slice(0, 100_000), long.slice(100_000), '\r\nFrom: alice@example.net\r\n\r\n')
+    expect(found.headerTooLarge).toBe(true)
+    expect(found.fields).toHaveLength(Math.floor(fields))
+  })
+
+  test('nothing more is wanted of a message whose header is too large, or that has no parts', () => {
+    const reader = new MessageReader({ parts: true })
+    for (let i = 0; i < 300; i++) reader.push(Buffer.from(line))
+    expect(reader.wantsMore).toBe(false)
+    const without = new MessageReader({ parts: false })
+    expect(without.wantsMore).toBe(true)
+    without.push(Buffer.from('Content-Type: multipart/mixed; boundary=b\r\n\r\n--b'))
+    expect(without.wantsMore).toBe(false)
+    expect(without.end().content.parts).toBeUndefined()
+  })
+
+  test('the parts are those of the body, in any chunks', () => {
+    const message = Buffer.from(
+      'Content-Type: multipart/mixed;\r\n boundary=b\r\n\r\n--b\r\nContent-Type: a/b; name=x.exe\r\n\r\n1\r\n--b--\r\n',
+    )
+    const whole = { parts: [{ type: 'a/b', extension: 'exe' }], tooMany: false }
+    expect(content(message).parts).toEqual(whole)
+    expect(content(...Array.from(message, byte => Uint8Array.of(byte))).parts).toEqual(whole)
   })
 })
