@@ -10,6 +10,7 @@ import type { Transaction } from '../core/transaction.ts'
 import type { Verdict } from '../core/verdict.ts'
 import { Admissions, admissionOf } from './admissions.ts'
 import { type Clock, type FactsStore, type PromiseOr, StoreUnavailable } from './ports.ts'
+import { type ReasonId, ReasonIds, withReasonId } from './reason-id.ts'
 
 /** A decision, as it is noted. */
 export interface Decided {
@@ -21,6 +22,8 @@ export interface Decided {
   readonly latency: number
   /** What the MTA calls the message, where it said so. */
   readonly queueId: string | undefined
+  /** The reason id that the reply ends with, if it has one. */
+  readonly ref?: ReasonId | undefined
 }
 
 /** Where the gate notes what it does. Must not throw and must not wait. */
@@ -64,6 +67,7 @@ export function isOwnFault(verdict: Verdict): boolean {
 export class Gate {
   readonly #parts: GateParts
   readonly #admissions: Admissions
+  readonly #reasonIds = new ReasonIds()
 
   constructor(parts: GateParts) {
     this.#parts = parts
@@ -122,8 +126,16 @@ export class Gate {
 
   #note(tx: Transaction, verdict: Verdict, asking: Asking, started: number): Verdict {
     const at = this.#parts.clock()
-    this.#parts.recorder.decided({ tx, verdict, at, latency: at - started, queueId: asking.queueId })
-    return verdict
+    const { queueId } = asking
+    const { reasonIds } = this.#parts.site
+    const ref = reasonIds === undefined ? undefined : this.#reasonIds.idOf(tx, verdict, queueId, at)
+    if (ref === undefined || verdict.kind === 'none') {
+      this.#parts.recorder.decided({ tx, verdict, at, latency: at - started, queueId })
+      return verdict
+    }
+    const told = { ...verdict, reply: withReasonId(verdict.reply, ref, reasonIds?.url) }
+    this.#parts.recorder.decided({ tx, verdict: told, at, latency: at - started, queueId, ref })
+    return told
   }
 
   /** Remembers whom a verdict lets in; off the answer path. */

@@ -32,6 +32,8 @@ export interface Site {
   readonly lateRefusal: 'hold' | 'discard'
   /** How long it is remembered who was let in to a list: longer than MTAs keep mail in their queues. */
   readonly admissionDays: number
+  /** Whether refusals end with an id by which it is found out why; and the place on the web that tells, with `{id}` in it. */
+  readonly reasonIds?: { readonly url: string | undefined } | undefined
 }
 
 /** A site that was given no settings. `double-bounce` is Postfix's `address_verify_sender`. */

@@ -2,10 +2,11 @@
  * The names of Redis keys, and nothing else in Postern spells one. `docs/redis-schema.md` says what each holds.
  *
  * Whatever belongs to one list carries the list's address as the hash tag, so that Redis Cluster keeps it in one slot
- * and one script may change all of it; what belongs to the site carries `{site}`. Redis takes as tag what stands
+ * and one script may change all of it; what belongs to the site carries `{site}`, and the journal `{journal}`. Redis takes as tag what stands
  * between the first `{` and the first `}` behind it. An address may hold braces, so there they are written as `%7B`
  * and `%7D`, and `%` as `%25`: the tag is then the whole address, and no two addresses share a key.
  */
+import type { LongPeriod, Period, TopKind } from '../app/counters.ts'
 import type { MtaList } from '../app/ports.ts'
 import { type Parsed, parsed, problem } from '../core/parsed.ts'
 import type { ListAddress } from '../core/transaction.ts'
@@ -47,6 +48,25 @@ export interface ListKeys {
   stagedBans(id: string): string
 }
 
+/** The journal's keys. Starts of periods are like `2026-11-22T14:25`. */
+export interface JournalKeys {
+  readonly tag: string
+  readonly events: string
+  /** Nodes by the time at which they were last heard of. */
+  readonly nodes: string
+  node(name: string): string
+  /** The last batch of a writer. */
+  batch(writer: string): string
+  /** The site's counters of a period. */
+  counters(period: Period, start: string): string
+  /** All lists' counters of a period. */
+  listCounters(period: Period, start: string): string
+  /** Whom most was refused, or which list refused most. */
+  top(kind: TopKind, period: LongPeriod, start: string): string
+  /** Which senders there were. */
+  senders(period: LongPeriod, start: string): string
+}
+
 function tagOf(list: ListAddress): string {
   return list.replace(/[%{}]/g, char => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
 }
@@ -54,6 +74,7 @@ function tagOf(list: ListAddress): string {
 /** The keys under one prefix, which `parseKeyPrefix` has let through. */
 export class Keys {
   readonly site: SiteKeys
+  readonly journal: JournalKeys
   readonly #prefix: string
 
   constructor(prefix: string = DEFAULT_KEY_PREFIX) {
@@ -69,6 +90,18 @@ export class Keys {
       bans: `${under}bans`,
       forbidden: `${under}forbidden`,
       mtas: { known: `${under}mtas:known`, refused: `${under}mtas:refused` },
+    }
+    const noted = `${prefix}{journal}:`
+    this.journal = {
+      tag: 'journal',
+      events: `${noted}events`,
+      nodes: `${noted}nodes`,
+      node: name => `${noted}node:${name}`,
+      batch: writer => `${noted}batch:${writer}`,
+      counters: (period, start) => `${noted}${period}:${start}`,
+      listCounters: (period, start) => `${noted}${period}:${start}:lists`,
+      top: (kind, period, start) => `${noted}${period}:${start}:refused:${kind}`,
+      senders: (period, start) => `${noted}${period}:${start}:senders`,
     }
   }
 
