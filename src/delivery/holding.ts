@@ -39,15 +39,22 @@ export function withHeldQueue(delivery: Delivery, queue: HeldQueue): Delivery {
     async deliver(envelope, message, recipients) {
       const outcomes: DeliveryOutcome[] = []
       const toDeliver = [...recipients.entries()].filter(([, { disposition }]) => disposition === 'deliver')
+      // Whatever goes wrong here is these copies' own: one that is held already, and was called failed, would come again.
       const deliverAll = async (): Promise<void> => {
         if (toDeliver.length === 0) return
-        const fates = await delivery.deliver(
-          envelope,
-          message,
-          toDeliver.map(([, copy]) => copy),
-        )
+        let fates: readonly DeliveryOutcome[] = []
+        let cause: unknown = new Error(`${delivery.name} does not tell the fate of each copy`)
+        try {
+          const told = await delivery.deliver(
+            envelope,
+            message,
+            toDeliver.map(([, copy]) => copy),
+          )
+          if (told.length === toDeliver.length) fates = told
+        } catch (error) {
+          cause = error
+        }
         for (const [index, [place]] of toDeliver.entries()) {
-          const cause = new Error(`${delivery.name} says nothing of a copy`)
           outcomes[place] = fates[index] ?? { kind: 'failed', cause }
         }
       }
