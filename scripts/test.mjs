@@ -65,10 +65,19 @@ function installParts() {
         'postfix postfix/main_mailer_type select Local only\npostfix postfix/mailname string localhost\n'
       spawnSync('debconf-set-selections', [], { input: answers, stdio: ['pipe', 'ignore', 'inherit'] })
     }
-    if (missing.length > 0) {
-      run('apt-get', ['-qq', '-y', '--no-install-recommends', 'install', ...missing], quiet)
+    const install = packages =>
+      run('apt-get', ['-qq', '-y', '--no-install-recommends', 'install', ...packages], quiet) === 0
+    // One that cannot be had keeps no other away.
+    if (missing.length > 0 && !install(missing)) {
+      for (const name of missing) if (!install([name])) say(`${name} could not be installed`)
     }
-    for (const part of toUnpack) unpack(part, env)
+    for (const part of toUnpack) {
+      try {
+        unpack(part, env)
+      } catch (error) {
+        say(`${part.name} could not be unpacked: ${error.message}`)
+      }
+    }
   } catch (error) {
     say(`not everything could be installed: ${error.message}`)
   } finally {
