@@ -30,6 +30,8 @@ export interface HeldSummary {
   readonly authors: readonly Address[]
   /** With its angle brackets; empty if there is none that can be repeated. */
   readonly messageId: string
+  /** A machine has written it (RFC 3834), or it is bulk mail: nobody answers it. */
+  readonly automatic: boolean
 }
 
 /** What a claim is made for. `allow` is `accept`, and lets the sender post from now on. */
@@ -53,11 +55,13 @@ export interface HeldClaim {
   readonly message: Message
   /** What was noted on the way to a delivery, and which delivery that was. */
   readonly noted: { readonly delivery: string; readonly text: string } | undefined
+  /** Whether something is noted now: then the message is as good as handed on, and never waits again. */
+  readonly isNoted: boolean
   /** Keeps a note. @throws NotNoted */
   note(delivery: string, text: string): Promise<void>
   /** Takes the message out of the queue for good. */
   finish(): Promise<void>
-  /** Lets the message wait again. What was noted must be finished, and is never released. */
+  /** Lets the message wait again; one of which something is noted stays claimed, for the next try. */
   release(): Promise<void>
   /** Lets go of what is open, and leaves the message as it is: the claim can be taken over. */
   abandon(): Promise<void>

@@ -36,6 +36,10 @@ const world: World = {
     const { openStore } = await import('../daemon/compose.ts')
     return openStore(config)
   },
+  openModeration: async (config, store) => {
+    const { openModeration } = await import('../daemon/compose.ts')
+    return openModeration(config, store)
+  },
   serve: async config => {
     const { serve } = await import('../daemon/serve.ts')
     return serve(config, { cwd: process.cwd(), env: process.env, script: process.argv[1] ?? 'postern' })

@@ -6,7 +6,7 @@ import { styleText } from 'node:util'
 
 /** The part of a writable stream that is needed; terminals say more of themselves. */
 export interface Stream {
-  write(text: string): boolean
+  write(text: string | Uint8Array): boolean
   on(event: 'error', listener: (error: Error) => void): unknown
   once(event: 'drain' | 'close', listener: () => void): unknown
   readonly isTTY?: boolean
@@ -67,6 +67,13 @@ export class Output {
   add(text: string): Promise<void> | undefined {
     this.#gathered += text
     return this.#gathered.length < GATHERED ? undefined : this.flush()
+  }
+
+  /** Writes octets as they are, after what was gathered. */
+  async octets(octets: Uint8Array): Promise<void> {
+    await this.flush()
+    if (this.#error === undefined && !this.#stream.write(octets)) await this.#drained()
+    this.#check()
   }
 
   /** Adds a line, and writes what there is. */

@@ -7,6 +7,7 @@ import { checkConfigCommand } from './commands/check-config.ts'
 import { domainCommands } from './commands/domain.ts'
 import { exportCommand } from './commands/export.ts'
 import { forbidCommands } from './commands/forbid.ts'
+import { heldCommands } from './commands/held.ts'
 import { importCommand } from './commands/import.ts'
 import { listCommands } from './commands/list.ts'
 import { memberCommands } from './commands/member.ts'
@@ -27,6 +28,7 @@ const COMMANDS: readonly AddCommand[] = [
   banCommands,
   forbidCommands,
   mtaCommands,
+  heldCommands,
   askCommand,
   importCommand,
   exportCommand,

@@ -2,11 +2,12 @@
 
 import { isMalformed, type Outcome, type Problem } from '../app/administration/problem.ts'
 import { Administration } from '../app/administration.ts'
+import type { Moderation } from '../app/moderation.ts'
 import type { Store } from '../app/ports.ts'
 import type { Config } from '../config/config.ts'
 import { adviceFor } from './advice.ts'
 import { EXIT, type ExitStatus, Failure } from './exit.ts'
-import type { World } from './world.ts'
+import type { OpenModeration, World } from './world.ts'
 
 function statusOf(problem: Problem): ExitStatus {
   if (isMalformed(problem)) return EXIT.usage
@@ -22,6 +23,7 @@ export class Session {
   status: ExitStatus = EXIT.ok
   #config: Config | undefined
   #store: Store | undefined
+  #moderation: OpenModeration | undefined
 
   constructor(world: World) {
     this.world = world
@@ -60,6 +62,12 @@ export class Session {
     return new Administration(await this.store(), deliveries)
   }
 
+  /** Moderation of the messages that wait. */
+  async moderation(): Promise<Moderation> {
+    this.#moderation ??= await this.world.openModeration(await this.config(), await this.store())
+    return this.#moderation.moderation
+  }
+
   /** The value of an outcome. @throws Failure */
   value<T>(outcome: Outcome<T>): T {
     if (outcome.ok) return outcome.value
@@ -85,6 +93,7 @@ export class Session {
   }
 
   async close(): Promise<void> {
+    await this.#moderation?.close()
     await this.#store?.close()
   }
 }

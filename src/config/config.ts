@@ -66,8 +66,10 @@ export interface MilterConfig {
 }
 
 export interface LmtpConfig {
-  /** Empty: the front is off. */
+  /** Where mail is delivered. Empty: the front is off. */
   readonly listen: readonly Endpoint[]
+  /** Where it is asked only, by an MTA whose client is on the line. Empty: nowhere. */
+  readonly calloutListen: readonly Endpoint[]
   readonly socketMode: number
   /** Whose MTAs may connect by TCP. */
   readonly allow: readonly Network[]
@@ -184,7 +186,7 @@ export interface HeldConfig {
   readonly expireAfterMs: number | undefined
   readonly expireAction: ExpireAction
   /** The MTA that takes notices to senders; without it there are none. */
-  readonly notices: Endpoint | undefined
+  readonly notices: Extract<Endpoint, { kind: 'tcp' }> | undefined
 }
 
 export interface TrialConfig {

@@ -10,7 +10,7 @@ const DAY_MS = 86_400_000
 
 /** The schema of the section. */
 export function heldSchema({ path }: { readonly path: z.ZodType<string, string> }) {
-  const mta = z.string().transform((text, context): Endpoint | undefined => {
+  const mta = z.string().transform((text, context): HeldConfig['notices'] => {
     if (text === '') return undefined
     const [, place] = SMTP.exec(text) ?? []
     const hasPort = place !== undefined && /:\d+$/.test(place)
@@ -18,8 +18,12 @@ export function heldSchema({ path }: { readonly path: z.ZodType<string, string> 
       place === undefined
         ? problem('expected smtp://host:port')
         : parseEndpoint(hasPort ? place : `${place}:25`)
-    if (result.ok) return result.value
-    context.addIssue({ code: 'custom', message: result.problem, input: text })
+    if (result.ok && result.value.kind === 'tcp') return result.value
+    context.addIssue({
+      code: 'custom',
+      message: result.ok ? 'expected smtp://host:port' : result.problem,
+      input: text,
+    })
     return z.NEVER
   })
   return z

@@ -8,14 +8,18 @@ import { join } from 'node:path'
 import type { Endpoint } from '../app/endpoint.ts'
 import type { FrontServer } from '../app/front.ts'
 import { Gate, type Recorder } from '../app/gate.ts'
+import { Health, type HealthParts } from '../app/health.ts'
 import type { HeldQueue } from '../app/held.ts'
 import type { Log } from '../app/log.ts'
 import { Lookup } from '../app/lookup.ts'
 import type { Delivery } from '../app/message.ts'
+import type { Meters } from '../app/meters.ts'
+import { Moderation } from '../app/moderation.ts'
 import type { Clock, Store } from '../app/ports.ts'
 import type { Config, DeliverySettings, StreamConfig } from '../config/config.ts'
 import type { Site } from '../core/facts.ts'
 import { createDiscardDelivery } from '../delivery/discard.ts'
+import { createNoticeSender } from '../delivery/held-notices.ts'
 import { FileHeldQueue } from '../delivery/held-queue.ts'
 import { withHeldQueue } from '../delivery/holding.ts'
 import { createMaildirDelivery } from '../delivery/maildir.ts'
@@ -25,6 +29,7 @@ import { createStreamDelivery } from '../delivery/stream.ts'
 import type { LibmilterFront } from '../milter/libmilter/front.ts'
 import type { TrialMta } from '../trial/mta.ts'
 import { Deliveries } from './deliveries.ts'
+import { version } from './version.ts'
 
 /**
  * Opens the store that the configuration names. Redis need not be there yet.
@@ -55,6 +60,7 @@ export interface ComposeParts {
   readonly recorder: Recorder
   readonly log: Log
   readonly clock: Clock
+  readonly meters: Meters
 }
 
 /** The gate and its fronts, which do not listen yet. */
@@ -63,7 +69,10 @@ export interface Composition {
   readonly policy: FrontServer
   readonly milter: FrontServer
   readonly lmtp: FrontServer
+  /** The sink's other door. */
+  readonly callout: FrontServer
   readonly socketmap: FrontServer
+  readonly moderation: Moderation
   /** Where the sink hands on what passes; closed when the fronts have ended. */
   readonly deliveries: Pick<Deliveries, 'refresh' | 'close'>
 }
@@ -112,13 +121,58 @@ function createHeldQueue(settings: Settings): HeldQueue {
   })
 }
 
+/** Moderation over a queue, handing on what is accepted to the deliveries that the sink has. */
+function createModeration(
+  settings: Settings,
+  store: Store,
+  queue: HeldQueue,
+  deliveries: Pick<Deliveries, 'named'>,
+): Moderation {
+  return new Moderation({
+    queue,
+    directory: store,
+    deliveryFor: name => deliveries.named(name),
+    get site(): Site {
+      return settings.config.site
+    },
+    get sendNotice() {
+      const { held, lmtp } = settings.config
+      return held.notices && createNoticeSender({ mta: held.notices, hostname: lmtp.hostname })
+    },
+  })
+}
+
+/** Moderation for a command: with deliveries of its own, which `close` lets go of. */
+export interface OpenModeration {
+  readonly moderation: Moderation
+  close(): Promise<void>
+}
+
+/** Opens the queue of held messages that the configuration names. */
+export function openModeration(config: Config, store: Store): OpenModeration {
+  const settings: Settings = { config }
+  const failures: unknown[] = []
+  const deliveries = new Deliveries(
+    () => config,
+    (delivery, _config, name) => createDelivery(delivery, config, name),
+    (_name, cause) => failures.push(cause),
+  )
+  return {
+    moderation: createModeration(settings, store, createHeldQueue(settings), deliveries),
+    async close() {
+      await deliveries.close()
+      if (failures.length > 0) throw failures[0]
+    },
+  }
+}
+
 /** Puts the gate and the fronts together. */
 export async function compose(parts: ComposeParts): Promise<Composition> {
   const { createPolicyFront } = await import('../policy/server.ts')
   const { createMilterFront } = await import('../milter/server.ts')
   const { createLmtpFront } = await import('../lmtp/server.ts')
   const { createSocketmapFront } = await import('../socketmap/server.ts')
-  const { settings, store, recorder, log, clock } = parts
+  const { settings, store, recorder, log, clock, meters } = parts
   const gate = new Gate({
     store,
     recorder,
@@ -133,13 +187,52 @@ export async function compose(parts: ComposeParts): Promise<Composition> {
     (delivery, config, name) => withHeldQueue(createDelivery(delivery, config, name), held),
     (delivery, cause) => log.error('delivery not closed in order', { delivery, cause }),
   )
+  const lmtp = createLmtpFront({
+    gate,
+    log,
+    clock,
+    deliveryFor: name => deliveries.named(name),
+    connections: meters.connections.lmtp,
+    meter: {
+      message: () => {
+        meters.sink.messages++
+      },
+      copy: (delivery, outcome) => meters.copies.add([delivery ?? '', outcome]),
+    },
+    settings: {
+      spoolDirectory: join(tmpdir(), 'postern-spool'),
+      get hostname() {
+        return settings.config.lmtp.hostname
+      },
+      get maxSize() {
+        return settings.config.lmtp.maxSize
+      },
+      get maxRecipients() {
+        return settings.config.lmtp.maxRecipients
+      },
+      get maxConnections() {
+        return settings.config.lmtp.maxConnections
+      },
+      get idleTimeoutMs() {
+        return settings.config.lmtp.idleTimeoutMs
+      },
+      get allow() {
+        return settings.config.lmtp.allow
+      },
+      get xforward() {
+        return settings.config.lmtp.xforward
+      },
+    },
+  })
   return {
     gate,
     deliveries,
+    moderation: createModeration(settings, store, held, deliveries),
     policy: createPolicyFront({
       gate,
       log,
       clock,
+      connections: meters.connections.policy,
       get onStoreFailure() {
         return settings.config.policy.onStoreFailure
       },
@@ -150,6 +243,8 @@ export async function compose(parts: ComposeParts): Promise<Composition> {
     milter: createMilterFront({
       gate,
       log,
+      connections: meters.connections.milter,
+      counts: meters.milter,
       get onStoreFailure() {
         return settings.config.milter.onStoreFailure
       },
@@ -157,39 +252,13 @@ export async function compose(parts: ComposeParts): Promise<Composition> {
         return settings.config.milter
       },
     }),
-    lmtp: createLmtpFront({
-      gate,
-      log,
-      clock,
-      deliveryFor: name => deliveries.named(name),
-      settings: {
-        spoolDirectory: join(tmpdir(), 'postern-spool'),
-        get hostname() {
-          return settings.config.lmtp.hostname
-        },
-        get maxSize() {
-          return settings.config.lmtp.maxSize
-        },
-        get maxRecipients() {
-          return settings.config.lmtp.maxRecipients
-        },
-        get maxConnections() {
-          return settings.config.lmtp.maxConnections
-        },
-        get idleTimeoutMs() {
-          return settings.config.lmtp.idleTimeoutMs
-        },
-        get allow() {
-          return settings.config.lmtp.allow
-        },
-        get xforward() {
-          return settings.config.lmtp.xforward
-        },
-      },
-    }),
+    lmtp,
+    callout: { ...lmtp, newServer: () => lmtp.newServer('callout') },
     socketmap: createSocketmapFront({
       lookup: new Lookup({ store, recorder }),
       log,
+      connections: meters.connections.socketmap,
+      lookups: meters.lookups,
       get settings() {
         const { socketmap, lmtp } = settings.config
         return { ...socketmap, sink: lmtp.listen }
@@ -201,16 +270,46 @@ export async function compose(parts: ComposeParts): Promise<Composition> {
   }
 }
 
+/** Makes the web front, which does not listen yet; `state` is what it tells of the daemon. */
+export async function composeWeb(
+  { settings, store, recorder, log, clock, meters }: ComposeParts,
+  state: Pick<HealthParts, 'isStopping' | 'deaf'>,
+): Promise<FrontServer> {
+  const { createMetrics } = await import('../web/metrics.ts')
+  const { createRoutes } = await import('../web/routes.ts')
+  const { createWebFront } = await import('../web/server.ts')
+  const { MAPS } = await import('../socketmap/maps.ts')
+  const health = new Health({ store, recorder, meters, clock, ...state })
+  const metrics = createMetrics({
+    meters,
+    version: version(),
+    maps: Object.keys(MAPS),
+    deliveries: () => Object.keys(settings.config.delivery.named),
+    isStoreUp: () => health.isStoreUp(),
+    isReady: async () => (await health.hindrances()).length === 0,
+  })
+  const routes = createRoutes({ health, metrics, log })
+  return createWebFront({
+    fetch: request => routes.fetch(request),
+    log,
+    connections: meters.connections.web,
+    get settings() {
+      return settings.config.web
+    },
+  })
+}
+
 /** Starts the milter on Sendmail's libmilter, which listens by itself. @throws LibmilterError */
 export async function startLibmilter(
-  { gate, settings, log }: Pick<ComposeParts, 'settings' | 'log'> & Pick<Composition, 'gate'>,
+  { gate, settings, log, meters }: Pick<ComposeParts, 'settings' | 'log' | 'meters'> & Pick<Composition, 'gate'>,
   endpoint: Endpoint,
   failed: (error: Error) => void,
 ): Promise<LibmilterFront> {
   const { createLibmilterFront } = await import('../milter/libmilter/front.ts')
   const { milter } = settings.config
   const { onStoreFailure } = milter
-  const front = createLibmilterFront({ gate, log, onStoreFailure, settings: milter, failed })
+  const counting = { connections: meters.connections.milter, counts: meters.milter }
+  const front = createLibmilterFront({ gate, log, onStoreFailure, settings: milter, failed, ...counting })
   await front.start(endpoint)
   return front
 }

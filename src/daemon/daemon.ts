@@ -3,11 +3,14 @@
  */
 import type { Server } from 'node:net'
 import type { Endpoint } from '../app/endpoint.ts'
+import type { FrontServer } from '../app/front.ts'
+import type { Meters } from '../app/meters.ts'
 import type { Store } from '../app/ports.ts'
 import type { Config } from '../config/config.ts'
 import type { LibmilterFront } from '../milter/libmilter/front.ts'
 import type { TrialMta } from '../trial/mta.ts'
-import { type Composition, compose, type Settings, startLibmilter, startTrial } from './compose.ts'
+import { type Composition, type ComposeParts, compose, composeWeb, type Settings, startLibmilter, startTrial } from './compose.ts'
+import { HeldUpkeep } from './held-upkeep.ts'
 import { adopt, type InheritedSockets, SOCKET_NAMES, type SocketName } from './inherited-sockets.ts'
 import {
   ListenError,
@@ -26,6 +29,7 @@ export interface DaemonParts {
   readonly store: Store
   readonly recorder: DaemonRecorder
   readonly log: DaemonLog
+  readonly meters: Meters
   readonly inherited: InheritedSockets
 }
 
@@ -38,33 +42,53 @@ export interface ListeningFront {
 
 /** How long work under way may take when the daemon ends, in milliseconds: within the 30 s of the systemd unit. */
 const GRACE_MS = 20_000
+/** How long after that an answer of the web server may take, in milliseconds. */
+const WEB_GRACE_MS = 2000
+
+/** Where something is to listen, and the key in the configuration that says so. */
+function configured(
+  config: Config,
+  name: SocketName,
+): { readonly key: string; readonly endpoints: readonly Endpoint[]; readonly socketMode: number } {
+  if (name === 'callout') {
+    const { calloutListen, socketMode } = config.lmtp
+    return { key: 'lmtp.callout_listen', endpoints: calloutListen, socketMode }
+  }
+  const { listen: endpoints, socketMode } = config[name]
+  return { key: `${name}.listen`, endpoints, socketMode }
+}
 
 export class Daemon {
   readonly #parts: DaemonParts
   readonly #settings: Settings
   readonly #fronts: Composition
   readonly #listeners = new Map<Listener, SocketName>()
+  readonly #upkeep: HeldUpkeep
   #libmilter: { readonly front: LibmilterFront; readonly endpoint: Endpoint } | undefined
+  #libmilterFailed = false
+  #web: FrontServer | undefined
+  #stopping = false
   #trial: TrialMta | undefined
 
   private constructor(parts: DaemonParts, settings: Settings, fronts: Composition) {
     this.#parts = parts
     this.#settings = settings
     this.#fronts = fronts
+    const { log } = parts
+    this.#upkeep = new HeldUpkeep(fronts.moderation, () => settings.config.held, { log, clock: Date.now })
   }
 
   /** Starts everything, or rejects with nothing started. @throws ListenError */
   static async start(parts: DaemonParts): Promise<Daemon> {
     const settings: Settings = { config: parts.config }
-    const { store, recorder, log } = parts
-    const daemon = new Daemon(
-      parts,
-      settings,
-      await compose({ settings, store, recorder, log, clock: Date.now }),
-    )
+    const { store, recorder, log, meters } = parts
+    const composing: ComposeParts = { settings, store, recorder, log, meters, clock: Date.now }
+    const daemon = new Daemon(parts, settings, await compose(composing))
     try {
+      await daemon.#composeWeb(composing)
       for (const name of SOCKET_NAMES) await daemon.#listen(name)
       if (parts.config.trial.enabled) await daemon.#startTrial()
+      daemon.#upkeep.start()
     } catch (error) {
       daemon.closeListeners()
       throw error
@@ -99,25 +123,51 @@ export class Daemon {
 
   /** Takes no more connections, at once. Removes the files of unix sockets. */
   closeListeners(): void {
-    for (const listener of this.#listeners.keys()) listener.close()
-    this.#listeners.clear()
+    this.#closeListeners(() => true)
+  }
+
+  #closeListeners(which: (name: SocketName) => boolean): void {
+    for (const [listener, name] of [...this.#listeners]) {
+      if (!which(name)) continue
+      listener.close()
+      this.#listeners.delete(listener)
+    }
   }
 
   /** Ends: no more connections, from now on without a trial MTA; work under way is finished, within limits. */
   async stop(): Promise<void> {
+    this.#stopping = true
     // The trial MTA still needs the fronts for what it is at.
     if (this.#trial !== undefined) await this.#trial.close()
-    this.closeListeners()
+    // Who asks meanwhile is told that the gate is about to end.
+    this.#closeListeners(name => name !== 'web')
     await Promise.all([
-      ...SOCKET_NAMES.map(name => this.#fronts[name].drain(GRACE_MS)),
+      ...SOCKET_NAMES.map(name => name !== 'web' && this.#fronts[name].drain(GRACE_MS)),
       this.#libmilter?.front.drain(GRACE_MS),
     ])
+    this.closeListeners()
+    await this.#web?.drain(WEB_GRACE_MS)
+    await this.#upkeep.stop()
     await this.#fronts.deliveries.close()
   }
 
+  /** The web server is made only where it is to listen: what it needs takes time to load. */
+  async #composeWeb(composing: ComposeParts): Promise<void> {
+    const { config, inherited } = this.#parts
+    if (config.web.listen.length === 0 && inherited.fds.web.length === 0) return
+    this.#web = await composeWeb(composing, { isStopping: () => this.#stopping, deaf: () => this.#deaf() })
+  }
+
+  /** The fronts that should listen and do not. */
+  #deaf(): readonly string[] {
+    const silent = [...this.#listeners].filter(([listener]) => !listener.isListening())
+    return [...new Set([...silent.map(([, name]) => name), ...(this.#libmilterFailed ? ['milter'] : [])])]
+  }
+
   async #listen(name: SocketName): Promise<void> {
-    const front = this.#fronts[name]
-    const { listen: endpoints, socketMode } = this.#parts.config[name]
+    const front = name === 'web' ? this.#web : this.#fronts[name]
+    if (front === undefined) return
+    const { key: listenKey, endpoints, socketMode } = configured(this.#parts.config, name)
     const fds = this.#parts.inherited.fds[name]
     const serve = async (start: (server: Server) => Promise<Listener>): Promise<void> => {
       const server = front.newServer()
@@ -129,7 +179,7 @@ export class Daemon {
     if (fds.length > 0) return
     const { engine } = this.#parts.config.milter
     for (const [index, endpoint] of endpoints.entries()) {
-      const key = `${name}.listen[${index}]`
+      const key = `${listenKey}[${index}]`
       if (name === 'milter' && engine === 'libmilter')
         await this.#startLibmilter({ key, endpoint, socketMode })
       else await serve(server => listen(server, { key, endpoint, socketMode }))
@@ -138,12 +188,14 @@ export class Daemon {
 
   async #startLibmilter(options: ListenOptions): Promise<void> {
     const { key, endpoint } = options
-    const { log } = this.#parts
+    const { log, meters } = this.#parts
     const { gate } = this.#fronts
     try {
-      const failed = (cause: Error): void =>
+      const failed = (cause: Error): void => {
+        this.#libmilterFailed = true
         log.error('libmilter has ended; the milter answers nobody', { cause })
-      const parts = { gate, log, settings: this.#settings }
+      }
+      const parts = { gate, log, meters, settings: this.#settings }
       const front = await listenElsewhere(options, () => startLibmilter(parts, endpoint, failed))
       this.#libmilter = { front, endpoint }
     } catch (cause) {

@@ -90,6 +90,10 @@ export class Claim implements HeldClaim {
     return this.#place.id
   }
 
+  get isNoted(): boolean {
+    return this.#place.noted
+  }
+
   get post(): HeldPost {
     return this.#file.post
   }

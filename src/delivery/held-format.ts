@@ -36,6 +36,7 @@ export function formatHead(post: HeldPost): Buffer {
       author: summary.author,
       authors: summary.authors.map(({ text }) => text),
       messageId: summary.messageId,
+      automatic: summary.automatic,
       client: { ...client, ip: client.ip?.text },
       id: envelope.id,
       receivedAt: envelope.receivedAt,
@@ -192,6 +193,7 @@ function postOf(values: Values): HeldPost {
         return author.ok ? [author.value] : []
       }),
       messageId: values.text('messageId'),
+      automatic: values.truth('automatic'),
     },
   }
 }

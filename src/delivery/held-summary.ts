@@ -6,27 +6,16 @@
 import { addressParser, decodeWords } from 'postal-mime'
 import type { HeldSummary } from '../app/held.ts'
 import type { Message } from '../app/message.ts'
+import { shownText } from '../app/shown-text.ts'
 import { type Address, parseAddress } from '../core/address.ts'
 
 /** In octets: what of a message is looked at. */
 const MAX_LOOKED_AT = 65_536
 
-/** In characters: what of a field is decoded, and what of it is kept. */
+/** In characters: what of a field is decoded. */
 const MAX_DECODED = 4096
-const MAX_KEPT = 200
 
 const MAX_AUTHORS = 5
-
-/** Controls, line separators, what turns directions, what has no width, and halves of characters. */
-const UNSHOWN =
-  /[\p{Cc}\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}\p{Cs}]+/gu
-
-/** A text that can be shown in one line. */
-export function shownText(text: string, limit: number = MAX_KEPT): string {
-  const clean = text.replace(UNSHOWN, ' ').replace(/\s+/gu, ' ').trim()
-  const characters = [...clean]
-  return characters.length <= limit ? clean : `${characters.slice(0, limit - 1).join('')}…`
-}
 
 /** The first field of a name, unfolded. */
 function fieldOf(header: string, name: string): string {
@@ -66,6 +55,13 @@ async function headerOf(message: Message): Promise<string> {
   return end === null ? text : text.slice(0, end.index + 1)
 }
 
+/** RFC 3834 §2 and §5, and what older machines say. */
+function isAutomatic(header: string): boolean {
+  const says = fieldOf(header, 'auto-submitted').toLowerCase()
+  const precedence = fieldOf(header, 'precedence').toLowerCase()
+  return (says !== '' && !/^no\b/.test(says)) || /^(?:bulk|list|junk|auto_reply)\b/.test(precedence)
+}
+
 /** Reads what is shown of a message. */
 export async function summaryOf(message: Message): Promise<HeldSummary> {
   const header = await headerOf(message)
@@ -75,6 +71,7 @@ export async function summaryOf(message: Message): Promise<HeldSummary> {
     subject: shownText(decoded(fieldOf(header, 'subject'))),
     author: shownText(decoded(from)),
     authors: authorsOf(from),
+    automatic: isAutomatic(header),
     messageId: /^<[\x21-\x3b\x3d\x3f-\x7e]{1,250}>$/.test(messageId) ? messageId : '',
   }
 }

@@ -1,4 +1,7 @@
 /** The command line in process: a store in memory, streams that are kept, a clock that stands still. */
+import type { Delivery } from '../../src/app/message.ts'
+import type { SendNotice } from '../../src/app/moderation/notices.ts'
+import { Moderation } from '../../src/app/moderation.ts'
 import type { Store } from '../../src/app/ports.ts'
 import { Output, type Stream } from '../../src/cli/output.ts'
 import { run } from '../../src/cli/program.ts'
@@ -6,6 +9,8 @@ import type { World } from '../../src/cli/world.ts'
 import type { Config } from '../../src/config/config.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Site } from '../../src/core/facts.ts'
+import { createDiscardDelivery } from '../../src/delivery/discard.ts'
+import { FileHeldQueue } from '../../src/delivery/held-queue.ts'
 import { MemoryStore } from '../support/memory-store.ts'
 
 /** What a command came to. */
@@ -47,6 +52,11 @@ export interface ConsoleOptions {
   readonly serve?: World['serve']
   readonly clock?: () => number
   readonly signal?: AbortSignal
+  /** The queue of held messages; by default there is none. */
+  readonly heldPath?: string
+  /** Where accepted messages go. */
+  readonly delivery?: Delivery
+  readonly sendNotice?: SendNotice
 }
 
 /** The configuration of a place without one. */
@@ -85,6 +95,19 @@ export class Console {
         this.#options.loadConfig ??
         (async () => ({ ok: true, value: { ...config, site: site ?? config.site } })),
       openStore: this.#options.openStore ?? (async () => this.store),
+      openModeration: async (_config, store) => {
+        const path = this.#options.heldPath ?? config.held.path
+        const queue = new FileHeldQueue({ path, maxMessages: 0, maxSize: 0 }, clock)
+        const delivery = this.#options.delivery ?? createDiscardDelivery()
+        const moderation = new Moderation({
+          queue,
+          directory: store,
+          deliveryFor: () => delivery,
+          site: config.site,
+          sendNotice: this.#options.sendNotice,
+        })
+        return { moderation, close: async () => {} }
+      },
       serve: this.#options.serve ?? (async () => 0),
       interruption: () => signal ?? new AbortController().signal,
     })

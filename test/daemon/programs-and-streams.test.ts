@@ -3,7 +3,7 @@ import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { copiesIn, documentOf } from '../integration/site.ts'
+import { copiesIn, documentOf, heldFor } from '../integration/site.ts'
 import { type Postern, startPostern } from '../support/daemon.ts'
 import { LmtpClient } from '../support/lmtp-client.ts'
 import { type RedisServer, redisMissing, startRedis } from '../support/redis-server.ts'
@@ -86,7 +86,7 @@ describe.skipIf(redisMissing('programs and streams in the daemon') !== undefined
     const open = readFileSync(join(postern.directory, 'open'), 'utf8').trim().split('\n')
     expect(open.filter(line => line.includes(' -> socket:'))).toHaveLength(3)
     expect(open.filter(line => /store|\.toml|postern-spool/.test(line))).toEqual([])
-    expect(copiesIn(postern, 'held', '.Held')).toHaveLength(1)
+    expect(await heldFor(postern, 'held')).toHaveLength(1)
     expect(copiesIn(postern, 'takes')).toEqual([])
 
     const client = new Redis(redis.url, { protocol: 2 })

@@ -1,20 +1,25 @@
-/** Posts that wait for a moderator, beside copies that are handed on. */
-import { describe, expect, test } from 'vitest'
-import { type HeldQueue, HeldQueueFull } from '../../src/app/held.ts'
+/** Posts that wait for a moderator: whatever the list's delivery, they go into the queue. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Delivery, DeliveryOutcome } from '../../src/app/message.ts'
+import { formatReply } from '../../src/core/reply.ts'
+import { FileHeldQueue } from '../../src/delivery/held-queue.ts'
 import { withHeldQueue } from '../../src/delivery/holding.ts'
-import { ENVELOPE, POST, to, told } from './mail.ts'
+import { heldIn } from '../support/held-queue.ts'
+import { ENVELOPE, POST, to } from './mail.ts'
 
 interface Noting extends Delivery {
   readonly got: string[]
   readonly closed: () => boolean
 }
 
-function noting(outcome: (recipient: string) => DeliveryOutcome): Noting {
+function noting(name: string, outcome: (recipient: string) => DeliveryOutcome): Noting {
   const got: string[] = []
   let closed = false
   return {
-    name: 'hop',
+    name,
     got,
     closed: () => closed,
     close: async () => {
@@ -27,104 +32,58 @@ function noting(outcome: (recipient: string) => DeliveryOutcome): Noting {
   }
 }
 
-const DELIVERED: DeliveryOutcome = { kind: 'delivered' }
-
-interface NotingQueue extends Pick<HeldQueue, 'hold'> {
-  readonly got: string[]
-}
-
-/** A queue of which only the way in is used. */
-function queue(keep: (recipient: string) => void = () => {}): NotingQueue & HeldQueue {
-  const got: string[] = []
-  const way: NotingQueue = {
-    got,
-    hold: async (_envelope, _message, { recipient }) => {
-      keep(recipient.text)
-      got.push(recipient.text)
-      return 'id'
-    },
-  }
-  return way as NotingQueue & HeldQueue
-}
-
+const GROUNDS = { reason: 'first-post', rule: 'first-post-seen', returnPath: 'unproven' } as const
+const HOLD = { disposition: 'hold', grounds: GROUNDS } as const
 const RECIPIENTS = [
   to('a@lists.example.org'),
-  to('b@lists.example.org', { disposition: 'hold' }),
+  to('b@lists.example.org', HOLD),
   to('c@lists.example.org'),
-  to('d@lists.example.org', { disposition: 'hold' }),
+  to('d@lists.example.org', HOLD),
 ]
 
-async function outcomes(delivery: Delivery, held: HeldQueue, recipients = RECIPIENTS): Promise<string[]> {
-  return (await withHeldQueue(delivery, held).deliver(ENVELOPE, POST, recipients)).map(outcome =>
-    told(outcome).replace(/: $/, ''),
-  )
-}
-
 describe('held copies', () => {
+  let path = ''
+  const cause = new Error('x')
+  const hop = (): Noting =>
+    noting('hop', text => (text.startsWith('c') ? { kind: 'failed', cause } : { kind: 'delivered' }))
+  const queue = (limits = {}): FileHeldQueue =>
+    new FileHeldQueue({ path, maxMessages: 0, maxSize: 0, ...limits })
+
+  beforeEach(async () => {
+    path = await mkdtemp(join(tmpdir(), 'postern-holding-'))
+  })
+
+  afterEach(async () => {
+    await rm(path, { recursive: true, force: true })
+  })
+
   test('go into the queue, the others on, and each outcome stands in its place', async () => {
-    const cause = new Error('x')
-    const next = noting(text => (text.startsWith('c') ? { kind: 'failed', cause } : DELIVERED))
-    const held = queue(text => {
-      if (text.startsWith('d')) throw cause
-    })
-    expect(await outcomes(next, held)).toEqual([
-      'delivered',
-      'delivered',
-      'failed: Error: x',
-      'failed: Error: x',
-    ])
+    const next = hop()
+    const delivery = withHeldQueue(next, queue())
+    const outcomes = await delivery.deliver(ENVELOPE, POST, RECIPIENTS)
+    expect(outcomes.map(({ kind }) => kind)).toEqual(['delivered', 'delivered', 'failed', 'delivered'])
     expect(next.got).toEqual(['a@lists.example.org', 'c@lists.example.org'])
-    expect(held.got).toEqual(['b@lists.example.org'])
-    expect(withHeldQueue(next, held).name).toBe('hop')
+    const held = await heldIn(path)
+    expect(held.map(({ post }) => post.to.list)).toEqual(['b@lists.example.org', 'd@lists.example.org'])
+    expect(held.map(({ post }) => post.grounds)).toEqual([GROUNDS, GROUNDS])
+    expect(held.map(({ octets }) => octets.length)).toEqual([POST.size, POST.size])
+    expect(delivery.name).toBe('hop')
   })
 
-  test('of a list whose queue is full wait with the mail server', async () => {
-    const full = queue(() => {
-      throw new HeldQueueFull('full')
-    })
-    const refused = 'refused: 452 4.2.2 Too many posts to '
-    expect(
-      await outcomes(
-        noting(() => DELIVERED),
-        full,
-      ),
-    ).toEqual([
-      'delivered',
-      expect.stringContaining(`${refused}b@lists.example.org`),
-      'delivered',
-      expect.stringContaining(`${refused}d@lists.example.org`),
+  test('that are too many stay in the mail server’s queue', async () => {
+    const delivery = withHeldQueue(hop(), queue({ maxMessages: 1 }))
+    const twice = [to('b@lists.example.org', HOLD), to('d@lists.example.org', HOLD)]
+    await delivery.deliver(ENVELOPE, POST, twice)
+    const outcomes = await delivery.deliver(ENVELOPE, POST, twice)
+    expect(outcomes.map(outcome => (outcome.kind === 'refused' ? formatReply(outcome.reply) : ''))).toEqual([
+      '452 4.2.2 Too many posts to b@lists.example.org wait for a moderator; try again later',
+      '452 4.2.2 Too many posts to d@lists.example.org wait for a moderator; try again later',
     ])
+    expect(await heldIn(path)).toHaveLength(2)
   })
 
-  test.each<[string, Delivery['deliver']]>([
-    ['rejects', async () => Promise.reject(new Error('broken'))],
-    [
-      'throws',
-      () => {
-        throw new Error('broken')
-      },
-    ],
-    ['tells the fate of too few', async () => [DELIVERED]],
-    ['tells the fate of too many', async () => [DELIVERED, DELIVERED, DELIVERED]],
-  ])('are held all the same where the delivery %s, and do not come again', async (_, deliver) => {
-    const held = queue()
-    const next = { name: 'hop', deliver }
-    const failed = expect.stringMatching(
-      /^failed: Error: (?:broken|hop does not tell the fate of each copy)$/,
-    )
-    expect(await outcomes(next, held)).toEqual([failed, 'delivered', failed, 'delivered'])
-    expect(held.got).toHaveLength(2)
-  })
-
-  test('that are all there is do not trouble the delivery', async () => {
-    const next = noting(() => DELIVERED)
-    const held = RECIPIENTS.filter(({ disposition }) => disposition === 'hold')
-    expect(await outcomes(next, queue(), held)).toEqual(['delivered', 'delivered'])
-    expect(next.got).toEqual([])
-  })
-
-  test('the delivery is closed with what is put before it', async () => {
-    const next = noting(() => DELIVERED)
+  test('the delivery is closed with it', async () => {
+    const next = hop()
     await withHeldQueue(next, queue()).close?.()
     expect(next.closed()).toBe(true)
   })

@@ -11,7 +11,7 @@ import {
   startEximSite,
   unwrapped,
 } from './exim-site.ts'
-import { asSent, type ListOf, type StoreKind, storesFor } from './site.ts'
+import { asSent, heldFor, type ListOf, type StoreKind, storesFor } from './site.ts'
 
 const ALICE = ['alice@example.net']
 
@@ -398,7 +398,7 @@ describe.skipIf(leftOutWithoutExim(SUITE)).each(RUNS)('Exim by %s, on the %s sto
       await site.settled()
       expect(site.copies(beside).map(asSent)).toEqual([MESSAGE])
       expect(site.copies(list)).toEqual([])
-      expect(site.copies(list, '.Held')).toHaveLength(held)
+      expect(await heldFor(site.postern, list)).toHaveLength(held)
     })
 
     test('a recipient in two spellings is two for Exim, and both have their reply', async () => {

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { beforeEach } from 'vitest'
 import { type Endpoint, formatEndpoint } from '../../src/app/endpoint.ts'
 import { type Postern, type PosternOptions, startPostern } from '../support/daemon.ts'
+import { heldIn } from '../support/held-queue.ts'
 import { leaveOut } from '../support/parts.ts'
 import { freePort } from '../support/ports.ts'
 import { type Postfix, type PostfixOptions, startPostfix, whyNoPostfix } from '../support/postfix.ts'
@@ -93,6 +94,19 @@ export function asSent(copy: Buffer): string {
   return Buffer.from(sent, 'latin1').toString()
 }
 
+/** The message within a held copy, as the client sent it. */
+export function asSentBeforeHeld(copy: Buffer): string {
+  const text = copy.toString('latin1')
+  const sent = text.replace(ADDED_BY_MTA, '')
+  if (sent === text) throw new Error(`lines are missing from the copy:\n${text}`)
+  return Buffer.from(sent, 'latin1').toString()
+}
+
+/** The messages of a list that wait for a moderator, as the sink was given them; oldest first. */
+export async function heldFor(postern: Postern, list: string): Promise<readonly Buffer[]> {
+  return (await heldIn(postern.heldRoot, `${list}@${DOMAIN}`)).map(({ octets }) => octets)
+}
+
 export class Site {
   readonly postern: Postern
   readonly postfix: Postfix
@@ -128,6 +142,11 @@ export class Site {
   /** The copies in a list's Maildir or one of its folders. */
   copies(list: string, folder?: string): readonly Buffer[] {
     return copiesIn(this.postern, list, folder)
+  }
+
+  /** The messages of a list that wait for a moderator. */
+  held(list: string): Promise<readonly Buffer[]> {
+    return heldFor(this.postern, list)
   }
 
   /** Waits until all mail is where it goes, and gives what was sent on since the last time. */

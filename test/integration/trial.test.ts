@@ -5,7 +5,7 @@ import { formatEndpoint } from '../../src/app/endpoint.ts'
 import { type Postern, startPostern } from '../support/daemon.ts'
 import { requirePart } from '../support/parts.ts'
 import { SmtpClient } from '../support/smtp-client.ts'
-import { copiesIn } from './site.ts'
+import { copiesIn, heldFor } from './site.ts'
 
 const SUITE = 'swaks and the trial MTA'
 
@@ -67,7 +67,7 @@ describe('the trial MTA in front of the running gate', () => {
     )
     await client.quit()
     expect(copiesIn(postern, 'talk')).toEqual([])
-    expect(copiesIn(postern, 'talk', '.Held')).toHaveLength(1)
+    expect(await heldFor(postern, 'talk')).toHaveLength(1)
   })
 
   test.each([

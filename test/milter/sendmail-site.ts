@@ -7,8 +7,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Endpoint } from '../../src/app/endpoint.ts'
 import { INITIAL_SITE } from '../../src/core/facts.ts'
+import { FileHeldQueue } from '../../src/delivery/held-queue.ts'
+import { withHeldQueue } from '../../src/delivery/holding.ts'
 import { createMaildirDelivery } from '../../src/delivery/maildir.ts'
 import type { Conduct } from '../../src/milter/question.ts'
+import { heldIn } from '../support/held-queue.ts'
 import { type Sink, startSink } from '../support/lmtp-sink.ts'
 import { MemoryStore } from '../support/memory-store.ts'
 import { freePort } from '../support/ports.ts'
@@ -102,7 +105,9 @@ export class SendmailSite {
   ): Promise<SendmailSite> {
     // Sendmail takes no milter's socket below a directory that everybody may write to.
     const directory = mkdtempSync('/run/postern-sendmail-')
-    const delivery = createMaildirDelivery({ root: join(directory, 'mail'), hostname: 'sink.example.org' })
+    const maildir = createMaildirDelivery({ root: join(directory, 'mail'), hostname: 'sink.example.org' })
+    const queue = new FileHeldQueue({ path: join(directory, 'held'), maxMessages: 0, maxSize: 0 })
+    const delivery = withHeldQueue(maildir, queue)
     const sink = await startSink({ state: STATE, delivery })
     const milter: Endpoint =
       kind === 'unix'
@@ -134,18 +139,25 @@ export class SendmailSite {
   /** What was delivered since the last time, once nothing is queued any more: the Maildir and the message, sorted. */
   async delivered(): Promise<readonly (readonly [folder: string, message: string])[]> {
     await this.sendmail.waitForEmptyQueue()
+    const held = (await heldIn(join(this.#directory, 'held'))).filter(({ id }) => !this.#seen.has(id))
+    for (const { id } of held) this.#seen.add(id)
+    return [
+      ...this.#copies(),
+      ...held.map(({ post, octets }) => [`${post.to.list.split('@')[0]} (held)`, octets.toString()] as const),
+    ].sort()
+  }
+
+  #copies(): readonly (readonly [folder: string, message: string])[] {
     const root = join(this.#directory, 'mail', DOMAIN)
     if (!existsSync(root)) return []
     const files = readdirSync(root, { recursive: true, encoding: 'utf8' })
       .filter(path => /(?:^|\/)new\/[^/]+$/.test(path))
       .filter(path => !this.#seen.has(path))
     for (const path of files) this.#seen.add(path)
-    return files
-      .map(path => {
-        const message = withoutTrace(readFileSync(join(root, path), 'latin1'))
-        return [path.replace(/\/new\/[^/]+$/, ''), Buffer.from(message, 'latin1').toString()] as const
-      })
-      .sort()
+    return files.map(path => {
+      const message = withoutTrace(readFileSync(join(root, path), 'latin1'))
+      return [path.replace(/\/new\/[^/]+$/, ''), Buffer.from(message, 'latin1').toString()] as const
+    })
   }
 
   /** The recipients that the sink was asked to take since the last time, sorted: whom the milter left to it. */

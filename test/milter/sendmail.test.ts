@@ -141,7 +141,7 @@ for (const { engine: name, socket, ...choices } of SETUPS) {
 
     test.each([
       ['dropped', 'silent', ['open'], ['open']],
-      ['held', 'moderated', ['moderated/.Held', 'open'], ['moderated', 'open']],
+      ['held', 'moderated', ['moderated (held)', 'open'], ['moderated', 'open']],
     ])('%s for one of two recipients: the other gets it alone', async (_what, list, want, left) => {
       const smtp = await site.client()
       await smtp.dialogue(
@@ -196,7 +196,7 @@ for (const { engine: name, socket, ...choices } of SETUPS) {
         expect(site.sendmail.quarantined()).toEqual([id])
         site.sendmail.removeQuarantined(id)
       }
-      expect(await folders()).toEqual(choices.hold === 'sink' ? ['moderated/.Held'] : [])
+      expect(await folders()).toEqual(choices.hold === 'sink' ? ['moderated (held)'] : [])
     })
 
     test('the null sender is accepted at RCPT, and refused at DATA', async () => {
@@ -304,7 +304,7 @@ for (const { engine: name, socket, ...choices } of SETUPS) {
 
     test.each([
       ['dropped', 'From: dropped@example.net', ['open'], ['open']],
-      ['held', 'From: held@example.net', ['author/.Held', 'open'], ['author', 'open']],
+      ['held', 'From: held@example.net', ['author (held)', 'open'], ['author', 'open']],
     ])('%s for one of two by the author', async (_what, from, want, left) => {
       const smtp = await site.client()
       await smtp.dialogue(

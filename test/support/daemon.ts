@@ -35,6 +35,7 @@ export interface PosternOptions {
   /** Where to listen; by default on free ports. */
   readonly policy?: Endpoint
   readonly lmtp?: Endpoint
+  readonly callout?: Endpoint
   /** More of the configuration file: whole sections. */
   readonly config?: string
   /** Whether there is a trial MTA. */
@@ -51,10 +52,13 @@ export interface Finished {
 export interface Postern {
   readonly policy: Endpoint
   readonly lmtp: Endpoint
+  readonly callout: Endpoint
   readonly trial: Endpoint
   /** Where its configuration, its store and its mail are. */
   readonly directory: string
   readonly maildirRoot: string
+  /** Where messages wait for moderators, unless the configuration says otherwise. */
+  readonly heldRoot: string
   /** Runs a command of the command line. */
   run(args: readonly string[], input?: string): Promise<Finished>
   /** Runs a command that must succeed, and gives its standard output. */
@@ -86,6 +90,7 @@ export async function startPostern(options: PosternOptions = {}): Promise<Poster
   const tcp = async (): Promise<Endpoint> => ({ kind: 'tcp', host: '127.0.0.1', port: await freePort() })
   const policy = options.policy ?? (await tcp())
   const lmtp = options.lmtp ?? (await tcp())
+  const callout = options.callout ?? (await tcp())
   const trial = await tcp()
   const maildirRoot = join(directory, 'mail')
   const file = join(directory, 'postern.toml')
@@ -98,11 +103,14 @@ export async function startPostern(options: PosternOptions = {}): Promise<Poster
 listen = ["${formatEndpoint(policy)}"]
 [lmtp]
 listen = ["${formatEndpoint(lmtp)}"]
+callout_listen = ["${formatEndpoint(callout)}"]
 hostname = "postern.example.org"
 ${options.config?.includes('[milter]') ? '' : '[milter]\nlisten = []'}
 ${options.config?.includes('[socketmap]') ? '' : '[socketmap]\nlisten = []'}
+${options.config?.includes('[web]') ? '' : '[web]\nlisten = []'}
 [delivery.maildir]
 path = "./mail"
+${options.config?.includes('[held]') ? '' : '[held]\npath = "./held"'}
 [trial]
 enabled = ${options.trial === true}
 listen = "${formatEndpoint(trial)}"
@@ -166,9 +174,11 @@ ${options.config ?? ''}
   return {
     policy,
     lmtp,
+    callout,
     trial,
     directory,
     maildirRoot,
+    heldRoot: join(directory, 'held'),
     run,
     must,
     load: async document => {

@@ -173,6 +173,14 @@ export class People {
     return this.#put(list, who, person.value, found, links)
   }
 
+  /** Notes that a moderator has let through a post of somebody's who is on the list, in all their records. */
+  async letThrough(list: ListAddress, who: Who): Promise<Outcome<ChangedPerson>> {
+    const found = await this.#directory.getPerson(list, who)
+    if (found === undefined) return refused('person-unknown', `${formatWho(who)} is not on ${list}`)
+    if (!found.ok) return unreadable(who, found.problem)
+    return this.#put(list, who, { ...found.value, seen: true }, found, this.links(list))
+  }
+
   /** Makes an address another one of somebody who is on the list. */
   async link(list: ListAddress, who: Who, to: Who): Promise<Outcome<ChangedPerson>> {
     if (isAboutDomain(who)) return refused('who-invalid', `${who}: only an address can be linked to another`)

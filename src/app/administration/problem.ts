@@ -15,6 +15,7 @@ export const MALFORMED_CODES = [
   'action-invalid',
   'who-invalid',
   'mta-invalid',
+  'selection-invalid',
 ] as const
 
 /** The request is sound, and what the store holds speaks against it. */
