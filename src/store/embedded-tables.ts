@@ -43,6 +43,16 @@ export interface Tables {
   readonly admittedUntil: Database<true, [group: number, until: number, sender: string]>
   /** Groups being written aside, and until when (milliseconds since the epoch) they are kept. */
   readonly staging: Database<number, number>
+  /** The journal's events as names and texts, by the time of writing and a number; `meta` has how many there are. */
+  readonly journalEvents: Database<readonly string[], [ms: number, number: number]>
+  /** The last batch of each writer, and when it was written. */
+  readonly journalBatches: Database<{ readonly id: string; readonly at: number }, string>
+  /** By period, its start, what is counted there (`site`, `lists` or what is refused most), and the name. */
+  readonly journalCounts: Database<number, [period: string, start: string, kind: string, name: string]>
+  /** Sketches of the senders, in base 64. */
+  readonly journalSenders: Database<string, [period: string, start: string]>
+  /** Heartbeats as names and texts, by node. */
+  readonly journalNodes: Database<readonly string[], string>
   readonly garbage: Database<Garbage, number>
 }
 
@@ -57,5 +67,10 @@ export const TABLE_NAMES = [
   'admissions',
   'admittedUntil',
   'staging',
+  'journalEvents',
+  'journalBatches',
+  'journalCounts',
+  'journalSenders',
+  'journalNodes',
   'garbage',
 ] as const satisfies readonly (keyof Tables)[]
