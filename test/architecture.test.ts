@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 
 const SRC = fileURLToPath(new URL('../src', import.meta.url))
-const FRONTS = ['policy', 'milter', 'lmtp', 'socketmap', 'trial']
+const FRONTS = ['policy', 'milter', 'lmtp', 'socketmap', 'web', 'trial']
 
 interface Import {
   readonly file: string

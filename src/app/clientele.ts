@@ -5,6 +5,7 @@ import type { Server, Socket } from 'node:net'
 import { ClientConnection, type ConnectionLimits, type Exchange } from './client-connection.ts'
 import { formatEndpoint } from './endpoint.ts'
 import type { Log } from './log.ts'
+import { type ConnectionCounts, connectionCounts } from './meters.ts'
 
 export interface ClienteleParts {
   /** The front's name, for the log. */
@@ -13,6 +14,8 @@ export interface ClienteleParts {
   /** Over all servers of the front. Looked at for each new connection. */
   readonly maxConnections: number
   readonly limits: ConnectionLimits
+  /** Where its connections are counted, if somebody wants to know. */
+  readonly counts?: ConnectionCounts | undefined
   /** Begins an exchange with a new client. */
   readonly newExchange: () => Exchange
 }
@@ -23,11 +26,13 @@ const RELIEF = 0.9
 export class Clientele {
   readonly #parts: ClienteleParts
   readonly #connections = new Set<ClientConnection>()
+  readonly #counts: ConnectionCounts
   #crowded = false
   #draining = false
 
   constructor(parts: ClienteleParts) {
     this.#parts = parts
+    this.#counts = parts.counts ?? connectionCounts()
   }
 
   /** Serves those who connect to a server. It must be made with `allowHalfOpen`. */
@@ -51,6 +56,7 @@ export class Clientele {
 
   #accept(socket: Socket, server: Server): void {
     if (this.#draining || this.#isFull()) {
+      this.#counts.refused++
       socket.destroy()
       return
     }
@@ -59,7 +65,10 @@ export class Clientele {
     const client = clientName(socket, server)
     const connection = new ClientConnection(socket, { exchange, log, limits, front, client })
     this.#connections.add(connection)
+    this.#counts.accepted++
+    this.#counts.open++
     socket.on('close', () => {
+      this.#counts.open--
       this.#connections.delete(connection)
       if (this.#connections.size <= this.#parts.maxConnections * RELIEF) this.#crowded = false
     })

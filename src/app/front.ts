@@ -5,7 +5,7 @@ import type { Server } from 'node:net'
 import type { Front } from '../core/transaction.ts'
 
 export interface FrontServer {
-  readonly front: Front | 'socketmap'
+  readonly front: Front | 'socketmap' | 'web'
   /** A server that does not listen yet. All servers of one front share its limits and end together. */
   newServer(): Server
   /**

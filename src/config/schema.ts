@@ -209,7 +209,7 @@ export function configSchema({ base, hostname }: SchemaContext) {
         .prefault({}),
       web: z
         .strictObject({
-          listen: z.array(endpoint).max(100).prefault(['127.0.0.1:10044']),
+          listen: z.array(endpoint).max(100).prefault(['127.0.0.1:10045']),
           hosts: z.array(read<string>(parseDomain)).max(100).prefault([]),
           socket_mode: socketMode.prefault('0660'),
           max_connections: z.int().min(1).max(10_000).prefault(100),

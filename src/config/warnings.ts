@@ -62,7 +62,14 @@ export function findWarnings(
       )
     }
   }
-  for (const front of ['policy', 'milter', 'lmtp', 'socketmap'] as const) {
+  for (const [index, endpoint] of config.web.listen.entries()) {
+    if (isLocal(endpoint)) continue
+    warn(
+      ['web', 'listen', index],
+      `${formatEndpoint(endpoint)} can be reached from other hosts, and whoever reaches it may read how the gate is`,
+    )
+  }
+  for (const front of ['policy', 'milter', 'lmtp', 'socketmap', 'web'] as const) {
     const { listen, socketMode } = config[front]
     if ((socketMode & 0o002) === 0 || !listen.some(endpoint => endpoint.kind === 'unix')) continue
     warn([front, 'socket_mode'], 'every user of this host may connect to the socket')

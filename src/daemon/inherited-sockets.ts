@@ -59,6 +59,7 @@ export async function adopt(server: Server, fd: number): Promise<Listener> {
       : undefined
   return {
     endpoint,
+    isListening: () => server.listening,
     close: () => {
       server.close()
     },

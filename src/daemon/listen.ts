@@ -27,6 +27,8 @@ export interface ListenOptions {
 export interface Listener {
   /** With the port that the system chose, where it did. Unknown of a unix socket that somebody else has opened. */
   readonly endpoint: Endpoint | undefined
+  /** Whether it still does. */
+  isListening(): boolean
   /** Takes no more connections, at once; those that are there live on. Removes the file of a unix socket. */
   close(): void
 }
@@ -145,6 +147,7 @@ export async function listen(server: Server, options: ListenOptions): Promise<Li
   }
   return {
     endpoint: boundEndpoint(server, endpoint),
+    isListening: () => server.listening,
     close: () => {
       // Node removes the file of a unix socket before this returns.
       server.close()

@@ -4,6 +4,7 @@
  */
 import type { Decided, Recorder } from '../app/gate.ts'
 import type { Log } from '../app/log.ts'
+import type { Meters } from '../app/meters.ts'
 import type { Clock } from '../app/ports.ts'
 import type { Reason } from '../core/reason.ts'
 import type { Transaction } from '../core/transaction.ts'
@@ -14,6 +15,8 @@ export interface RecorderParts {
   readonly clock: Clock
   /** What the store is, for the log. */
   readonly store: string
+  /** Counts along, if somebody wants figures. */
+  readonly meters?: Pick<Meters, 'decided' | 'storeState'>
 }
 
 /** How often a verdict was given for a reason. */
@@ -46,10 +49,12 @@ export class DaemonRecorder implements Recorder {
     const key = `${verdict} ${reason}`
     this.#counts.set(key, { verdict, reason, count: (this.#counts.get(key)?.count ?? 0) + 1 })
     this.#parts.log.decided(decision)
+    this.#parts.meters?.decided(decision)
   }
 
   storeState(state: 'up' | 'down', cause?: unknown): void {
-    const { log, clock, store } = this.#parts
+    const { log, clock, store, meters } = this.#parts
+    meters?.storeState(state)
     if (state === 'down') {
       if (this.#outage === undefined) log.error('store unavailable', { store, cause })
       this.#outage ??= { since: clock(), failures: 0 }

@@ -2,8 +2,8 @@
  * `postern serve`: from a checked configuration to the exit code. Says on standard error what happens; standard output stays
  * empty.
  */
-import { readFileSync } from 'node:fs'
 import { formatEndpoint } from '../app/endpoint.ts'
+import { Meters } from '../app/meters.ts'
 import { type Store, StoreUnavailable } from '../app/ports.ts'
 import type { Config } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
@@ -17,6 +17,7 @@ import { DaemonLog, readsJournal } from './log.ts'
 import { notify } from './notify.ts'
 import { DaemonRecorder } from './recorder.ts'
 import { onSignals } from './signals.ts'
+import { version } from './version.ts'
 
 /** Exit codes of sysexits(3). */
 const EXIT = { ok: 0, unavailable: 69, config: 78 } as const
@@ -36,15 +37,11 @@ interface Ground extends ServeContext {
   readonly log: DaemonLog
   readonly store: Store
   readonly recorder: DaemonRecorder
+  readonly meters: Meters
 }
 
 function say(text: string): void {
   process.stderr.write(text)
-}
-
-function version(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
-  return String((manifest as { version?: unknown }).version)
 }
 
 function messageOf(error: unknown): string {
@@ -77,11 +74,12 @@ function announce(daemon: Daemon, { config, log, store, cwd, env, script }: Grou
   }
 }
 
-function reload(daemon: Daemon, { config, log, cwd, env }: Ground): void {
+function reload(daemon: Daemon, { config, log, meters, cwd, env }: Ground): void {
   const result = loadConfig({ file: config.file, cwd, env })
   if (!result.ok) {
     for (const problem of result.problems) log.error('configuration error', { at: formatProblem(problem) })
     log.error('configuration not reloaded; the old one stays in force')
+    meters.reloaded(false)
     return
   }
   try {
@@ -89,7 +87,9 @@ function reload(daemon: Daemon, { config, log, cwd, env }: Ground): void {
     logWarnings(result.value, log)
     for (const key of needRestart) log.warn('changed setting needs a restart; the old value stays', { key })
     log.info('configuration reloaded', { config: result.value.file ?? 'none' })
+    meters.reloaded(true)
   } catch (cause) {
+    meters.reloaded(false)
     log.error('configuration not reloaded; the old one stays in force', { cause })
   }
 }
@@ -183,8 +183,9 @@ export async function serve(config: Config, context: ServeContext): Promise<Serv
   logWarnings(config, log)
   const store = await openStore(config)
   try {
-    const recorder = new DaemonRecorder({ log, clock: Date.now, store: store.description })
-    const ground = { ...context, config, log, store, recorder }
+    const meters = new Meters(Date.now)
+    const recorder = new DaemonRecorder({ log, clock: Date.now, store: store.description, meters })
+    const ground = { ...context, config, log, store, recorder, meters }
     const daemon = await startDaemon(ground)
     if (daemon === undefined) return EXIT.unavailable
     await run(daemon, ground)

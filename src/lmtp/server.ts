@@ -8,10 +8,11 @@ import type { FrontServer } from '../app/front.ts'
 import type { Gate } from '../app/gate.ts'
 import type { Log } from '../app/log.ts'
 import type { Delivery } from '../app/message.ts'
+import { type ConnectionCounts, connectionCounts } from '../app/meters.ts'
 import type { Clock } from '../app/ports.ts'
 import { contains, type Network, parseIpAddress } from '../core/network.ts'
 import { Connection, type ConnectionParts, type ConnectionSettings, lastWord } from './connection.ts'
-import type { LmtpCounts } from './settle.ts'
+import type { LmtpCounts, SinkMeter } from './settle.ts'
 
 export interface LmtpSettings {
   /** What the sink calls itself. */
@@ -43,6 +44,9 @@ export interface LmtpParts {
   readonly clock?: Clock
   /** Makes names for messages; never twice the same. */
   readonly newId?: () => string
+  /** Where its connections and its work are counted, if somebody wants to know. */
+  readonly connections?: ConnectionCounts
+  readonly meter?: SinkMeter
 }
 
 export interface LmtpFront extends FrontServer {
@@ -78,7 +82,9 @@ export function createLmtpFront({ settings, log, ...given }: LmtpParts): LmtpFro
     counts,
     clock: given.clock ?? Date.now,
     newId: given.newId ?? idMaker(),
+    ...(given.meter !== undefined && { meter: given.meter }),
   }
+  const counted = given.connections ?? connectionCounts()
   const connections = new Map<Socket, Connection>()
   const turnedAway = new Set<Socket>()
   let draining = false
@@ -116,6 +122,7 @@ export function createLmtpFront({ settings, log, ...given }: LmtpParts): LmtpFro
     const isUnix = socket.localAddress === undefined
     const refused = refusal(socket, isUnix)
     if (refused !== undefined) {
+      counted.refused++
       turnedAway.add(socket)
       socket.once('close', () => turnedAway.delete(socket))
       socket.on('error', () => {})
@@ -124,7 +131,12 @@ export function createLmtpFront({ settings, log, ...given }: LmtpParts): LmtpFro
     }
     const connection = new Connection(socket, parts, connectionSettings(socket, isUnix))
     connections.set(socket, connection)
-    socket.once('close', () => connections.delete(socket))
+    counted.accepted++
+    counted.open++
+    socket.once('close', () => {
+      counted.open--
+      connections.delete(socket)
+    })
     connection.start()
   }
 

@@ -11,6 +11,7 @@ import type {
   Envelope,
   HoldGrounds,
 } from '../app/message.ts'
+import type { CopyOutcome } from '../app/meters.ts'
 import { MessageReader, type MessageReading } from '../app/message-reader.ts'
 import { formatReply, type Reply } from '../core/reply.ts'
 import type { ListAddress } from '../core/transaction.ts'
@@ -30,12 +31,21 @@ export interface LmtpCounts {
   failed: number
 }
 
+/** Where the sink's work is counted for others. */
+export interface SinkMeter {
+  /** A message was taken in. */
+  message(): void
+  /** What became of a recipient's copy, and by which delivery, if by any. */
+  copy(delivery: string | undefined, outcome: CopyOutcome): void
+}
+
 export interface SettleParts {
   readonly gate: Pick<Gate, 'ask'>
   /** The delivery of a name, or the site's for none; `undefined` if the configuration has none of that name. */
   readonly deliveryFor: (name: string | undefined) => Delivery | undefined
   readonly log: Log
   readonly counts: LmtpCounts
+  readonly meter?: SinkMeter
 }
 
 /** What became of one recipient's copy. */
@@ -220,6 +230,7 @@ function report(
   outcome: Outcome,
 ): Reply {
   parts.counts[outcome.kind]++
+  parts.meter?.copy('delivery' in outcome ? outcome.delivery : undefined, outcome.kind)
   const { kind } = outcome
   switch (outcome.kind) {
     case 'refused': {
@@ -266,6 +277,7 @@ export async function settle(
   spool: Spool,
 ): Promise<readonly Reply[]> {
   parts.counts.messages++
+  parts.meter?.message()
   let outcomes: readonly Outcome[]
   try {
     outcomes = await outcomesOf(parts, envelope, mail, spool)

@@ -42,6 +42,11 @@ export interface MilterCounts {
   refusedByMta: number
 }
 
+/** The counts of a front that has just been made. */
+export function milterCounts(): MilterCounts {
+  return { connections: 0, messages: 0, otherMessages: 0, refusedByMta: 0 }
+}
+
 /** What the MTA calls the message: its queue id, once it has one. */
 export function queueIdOf(macros: Macros): string | undefined {
   return macros.get('i') || undefined

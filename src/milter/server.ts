@@ -10,11 +10,12 @@ import { formatEndpoint } from '../app/endpoint.ts'
 import type { FrontServer } from '../app/front.ts'
 import type { Gate } from '../app/gate.ts'
 import type { Log } from '../app/log.ts'
+import { type ConnectionCounts, connectionCounts } from '../app/meters.ts'
 import { Crowd } from './crowd.ts'
 import type { Agreement } from './negotiate.ts'
 import type { PeerLimits } from './patience.ts'
 import { Peer, type PeerParts } from './peer.ts'
-import type { Conduct, MilterCounts } from './question.ts'
+import { type Conduct, type MilterCounts, milterCounts } from './question.ts'
 import { Reception } from './receive.ts'
 import { Rounds } from './rounds.ts'
 import { Session } from './session.ts'
@@ -42,6 +43,9 @@ export interface MilterParts {
   readonly onStoreFailure: Conduct['onStoreFailure']
   readonly settings: MilterSettings
   readonly limits?: Partial<PeerLimits>
+  /** Where its connections and messages are counted, if somebody else wants to know. */
+  readonly connections?: ConnectionCounts
+  readonly counts?: MilterCounts
 }
 
 export interface MilterFront extends FrontServer {
@@ -81,7 +85,8 @@ export function createMilterFront(parts: MilterParts): MilterFront {
     ...(commandTimeoutMs === undefined ? {} : { commandTime: commandTimeoutMs }),
     ...parts.limits,
   }
-  const counts: MilterCounts = { connections: 0, messages: 0, otherMessages: 0, refusedByMta: 0 }
+  const counts = parts.counts ?? milterCounts()
+  const connections = parts.connections ?? connectionCounts()
   const newId = idMaker()
   const peers = new Crowd<Peer>()
   const rounds = new Rounds(peers, Math.min(limits.commandTime, limits.idleTime, limits.progressInterval))
@@ -123,17 +128,21 @@ export function createMilterFront(parts: MilterParts): MilterFront {
 
   function serve(socket: Socket, nameOf: (socket: Socket) => string): void {
     if (draining || isFull()) {
+      connections.refused++
       socket.on('error', () => {})
       socket.destroy()
       return
     }
     const session = new Session({ id: newId(), conduct: conductNow(), counts, agreed })
     peers.add(new Peer(socket, session, nameOf(socket), shared))
+    connections.accepted++
+    connections.open = peers.size
     rounds.run()
   }
 
   function gone(peer: Peer): void {
     peers.delete(peer)
+    connections.open = peers.size
     if (peers.size <= parts.settings.maxConnections * RELIEF) crowded = false
   }
 

@@ -10,6 +10,7 @@ import type { ConnectionLimits } from '../app/client-connection.ts'
 import { Clientele } from '../app/clientele.ts'
 import type { FrontServer } from '../app/front.ts'
 import type { Log } from '../app/log.ts'
+import type { ConnectionCounts } from '../app/meters.ts'
 import type { Clock } from '../app/ports.ts'
 import { REQUEST_LIMITS, type RequestLimits } from './codec.ts'
 import { PolicyExchange } from './exchange.ts'
@@ -37,6 +38,7 @@ export interface PolicyFrontParts extends SessionParts {
   readonly clock?: Clock
   /** Over all servers of the front. Looked at for each new connection. */
   readonly maxConnections: number
+  readonly connections?: ConnectionCounts
   readonly limits?: Partial<PolicyLimits>
 }
 
@@ -48,6 +50,7 @@ export function createPolicyFront(parts: PolicyFrontParts): FrontServer {
     front: 'policy',
     log: parts.log,
     limits,
+    counts: parts.connections,
     newExchange: () => new PolicyExchange(new PolicySession(parts, messages), limits.request),
     get maxConnections() {
       return parts.maxConnections

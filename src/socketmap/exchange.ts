@@ -5,9 +5,10 @@
 import type { Answer, Exchange } from '../app/client-connection.ts'
 import type { Log } from '../app/log.ts'
 import type { Lookup } from '../app/lookup.ts'
+import type { Meters } from '../app/meters.ts'
 import type { PromiseOr } from '../app/ports.ts'
 import { FAULTS, formatNetstring, NetstringReader } from './codec.ts'
-import { type MapSettings, questionOf } from './maps.ts'
+import { type MapSettings, mapOf, questionOf } from './maps.ts'
 import { formatReply, OWN_FAULT, type Reply, senseless } from './reply.ts'
 
 export interface ExchangeParts {
@@ -15,6 +16,8 @@ export interface ExchangeParts {
   readonly log: Log
   /** Looked at for each request. */
   readonly settings: MapSettings
+  /** Where look-ups are counted, if somebody wants to know. */
+  readonly lookups?: Meters['lookups']
 }
 
 function answerOf(reply: Reply): string {
@@ -45,8 +48,13 @@ export class SocketmapExchange implements Exchange {
       const last = request.fault === 'too-long' ? answerOf(senseless(problem)) : undefined
       return { kind: 'ending', problem, ...(last !== undefined && { last }) }
     }
-    const reply = this.#reply(request.toString('utf8'))
-    return reply instanceof Promise ? reply.then(answerOf) : answerOf(reply)
+    const text = request.toString('utf8')
+    const answer = (reply: Reply): string => {
+      this.#parts.lookups?.add([mapOf(text) ?? 'unknown', reply.kind])
+      return answerOf(reply)
+    }
+    const reply = this.#reply(text)
+    return reply instanceof Promise ? reply.then(answer) : answer(reply)
   }
 
   #reply(request: string): PromiseOr<Reply> {

@@ -147,6 +147,12 @@ function isMapName(name: string): name is MapName {
   return Object.hasOwn(MAPS, name)
 }
 
+/** The map that a request is about; `undefined` if there is none of the name. */
+export function mapOf(request: string): MapName | undefined {
+  const name = request.split(' ', 1)[0] ?? ''
+  return isMapName(name) ? name : undefined
+}
+
 /** Reads a request: `name SP key`. */
 export function questionOf(request: string, settings: MapSettings): Question {
   const space = request.indexOf(' ')

@@ -8,6 +8,7 @@ import { createServer, type Server } from 'node:net'
 import type { ConnectionLimits } from '../app/client-connection.ts'
 import { Clientele } from '../app/clientele.ts'
 import type { FrontServer } from '../app/front.ts'
+import type { ConnectionCounts } from '../app/meters.ts'
 import { type ExchangeParts, SocketmapExchange } from './exchange.ts'
 
 /** Bounds on what clients may do. */
@@ -21,6 +22,7 @@ export const SOCKETMAP_LIMITS: ConnectionLimits = {
 export interface SocketmapFrontParts extends ExchangeParts {
   /** Over all servers of the front. Looked at for each new connection. */
   readonly maxConnections: number
+  readonly connections?: ConnectionCounts
   readonly limits?: Partial<ConnectionLimits>
 }
 
@@ -30,6 +32,7 @@ export function createSocketmapFront(parts: SocketmapFrontParts): FrontServer {
     front: 'socketmap',
     log: parts.log,
     limits: { ...SOCKETMAP_LIMITS, ...parts.limits },
+    counts: parts.connections,
     newExchange: () => new SocketmapExchange(parts),
     get maxConnections() {
       return parts.maxConnections

@@ -24,7 +24,7 @@ describe('what can change at once, and what cannot', () => {
     [
       'what can',
       '[log]\nlevel = "debug"',
-      '[lmtp]\nmax_size = 5000\n[policy]\nmax_connections = 1\n[socketmap]\ntransport = "x:"',
+      '[lmtp]\nmax_size = 5000\n[policy]\nmax_connections = 1\n[socketmap]\ntransport = "x:"\n[web]\nhosts = ["gate.example.org"]',
       [],
     ],
     [
@@ -36,8 +36,8 @@ describe('what can change at once, and what cannot', () => {
     [
       'modes',
       '',
-      '[policy]\nsocket_mode = "0666"\n[lmtp]\nsocket_mode = "0666"\n[socketmap]\nsocket_mode = "0666"',
-      ['policy.socket_mode', 'lmtp.socket_mode', 'socketmap.socket_mode'],
+      '[policy]\nsocket_mode = "0666"\n[lmtp]\nsocket_mode = "0666"\n[socketmap]\nsocket_mode = "0666"\n[web]\nsocket_mode = "0666"',
+      ['policy.socket_mode', 'lmtp.socket_mode', 'socketmap.socket_mode', 'web.socket_mode'],
     ],
     ['another store', '', '[redis]', ['store and redis']],
     [
@@ -63,6 +63,7 @@ describe('what can change at once, and what cannot', () => {
         listen: old.socketmap.listen,
         socketMode: old.socketmap.socketMode,
       },
+      web: { ...next.web, listen: old.web.listen, socketMode: old.web.socketMode },
     })
     expect(transition(planned.config, next).needRestart).toEqual(keys)
   })

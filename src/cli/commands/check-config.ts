@@ -38,6 +38,7 @@ function summaryOf(config: Config): readonly string[] {
     ['milter', milterInWords(config)],
     ['lmtp', listening(config.lmtp.listen)],
     ['socketmap', listening(config.socketmap.listen)],
+    ['web', listening(config.web.listen)],
     ['trial', listening(config.trial.enabled ? [config.trial.listen] : [])],
     ...deliveries(config),
     ['log', `${config.log.format}, from ${config.log.level} on, addresses ${config.log.addresses}`],

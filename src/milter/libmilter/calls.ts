@@ -70,7 +70,8 @@ export type Report =
   | { readonly kind: 'missed'; readonly names: readonly string[] }
   /** An MTA was turned away. */
   | { readonly kind: 'turned-away'; readonly problem: string }
-  | { readonly kind: 'crowded' }
+  /** One connection too many; `again` if that was so of the one before, too. */
+  | { readonly kind: 'crowded'; readonly again: boolean }
   | { readonly kind: 'late' }
   | { readonly kind: 'refused-by-libmilter'; readonly what: string }
   /** No callback comes any more. `mainEnded` is whether `smfi_main` has returned. */

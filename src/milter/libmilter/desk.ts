@@ -4,6 +4,7 @@
  */
 import type { Gate } from '../../app/gate.ts'
 import type { Log } from '../../app/log.ts'
+import type { ConnectionCounts } from '../../app/meters.ts'
 import { Connection } from '../connection.ts'
 import type { Conduct, MilterCounts, Question, Work } from '../question.ts'
 import { formatRefusal, type Refusal } from '../reply-code.ts'
@@ -17,6 +18,8 @@ export interface DeskParts {
   readonly log: Log
   readonly conduct: Conduct
   readonly counts: MilterCounts
+  /** Of SMTP connections: libmilter keeps those of MTAs to itself. */
+  readonly connections: ConnectionCounts
   /** Names a connection among all that there are and ever will be. */
   readonly newId: () => string
 }
@@ -82,6 +85,8 @@ export class Desk {
     const { conduct, counts, newId } = this.#parts
     const made = new Connection({ id: newId(), conduct, counts })
     this.#connections.set(session, made)
+    this.#parts.connections.accepted++
+    this.#parts.connections.open = this.#connections.size
     return made
   }
 
@@ -92,6 +97,7 @@ export class Desk {
   ): void {
     if (event.kind === 'close') {
       this.#connections.delete(session)
+      this.#parts.connections.open = this.#connections.size
       answer(replyTo(CONTINUE))
       return
     }

@@ -10,7 +10,8 @@ import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { MessageChannel, Worker } from 'node:worker_threads'
 import { type Endpoint, formatEndpoint } from '../../app/endpoint.ts'
-import type { MilterCounts } from '../question.ts'
+import { connectionCounts } from '../../app/meters.ts'
+import { type MilterCounts, milterCounts } from '../question.ts'
 import type { MilterParts } from '../server.ts'
 import { wishesOf } from '../session.ts'
 import { Callee, EXIT, type Order, type Report, SHARED, type ThreadData } from './calls.ts'
@@ -92,14 +93,17 @@ export function createLibmilterFront({
   failed,
   decisionTime = DECISION_TIME,
   lookInterval,
+  ...given
 }: LibmilterParts): LibmilterFront {
   const { hold, traceHeader, countBodies } = settings
   const maxConnections = Math.min(settings.maxConnections, MAX_CONNECTIONS)
   const conduct = { hold, traceHeader, countBodies, onStoreFailure }
-  const counts: MilterCounts = { connections: 0, messages: 0, otherMessages: 0, refusedByMta: 0 }
+  const counts = given.counts ?? milterCounts()
+  const connections = given.connections ?? connectionCounts()
   const prefix = randomBytes(6).toString('hex')
   let ids = 0
-  const desk = new Desk({ gate, log, conduct, counts, newId: () => `${prefix}.${(++ids).toString(36)}` })
+  const newId = (): string => `${prefix}.${(++ids).toString(36)}`
+  const desk = new Desk({ gate, log, conduct, counts, connections, newId })
   const missedBefore = new Set<string>()
   let running: Running | undefined
 
@@ -115,7 +119,8 @@ export function createLibmilterFront({
         log.warn('milter client disconnected', { problem: report.problem })
         return
       case 'crowded':
-        log.warn('too many milter connections', { limit: maxConnections })
+        connections.refused++
+        if (!report.again) log.warn('too many milter connections', { limit: maxConnections })
         return
       case 'late':
         log.error('milter session failed', { cause: new Error('the gate does not decide') })

@@ -135,7 +135,7 @@ class Thread {
   #negotiate(ctx: Context, offered: Offered): number {
     if (this.#ending) return SMFIS.REJECT
     if (!this.#held.has(ctx) && this.#held.size >= data.maxConnections) {
-      if (!this.#crowded) report({ kind: 'crowded' })
+      report({ kind: 'crowded', again: this.#crowded })
       this.#crowded = true
       return SMFIS.REJECT
     }
