@@ -36,8 +36,8 @@ export type Command =
   | { readonly kind: 'end-of-headers' }
   /** SMFIC_BODY: so many octets of it. */
   | { readonly kind: 'body'; readonly size: number }
-  /** SMFIC_BODYEOB, with the body's last octets, if there are any left. */
-  | { readonly kind: 'end-of-message'; readonly size: number }
+  /** SMFIC_BODYEOB, with the body's last octets, if there are any left. They belong to the frame. */
+  | { readonly kind: 'end-of-message'; readonly size: number; readonly data: Buffer }
   /** SMFIC_UNKNOWN: an SMTP command that the MTA does not know. */
   | { readonly kind: 'unknown-command' }
   /** SMFIC_ABORT: the message is over. */
@@ -155,7 +155,7 @@ export function decodeCommand(frame: Frame): Command | CommandFault {
     case 'B':
       return { kind: 'body', size: frame.length }
     case 'E':
-      return { kind: 'end-of-message', size: frame.length }
+      return { kind: 'end-of-message', size: frame.length, data }
     case 'U':
       return { kind: 'unknown-command' }
     case 'A':

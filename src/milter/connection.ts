@@ -115,6 +115,16 @@ export class Connection {
     return this.#message === undefined ? outOfPlace() : this.#message.endOfHeaders(macros)
   }
 
+  /** Whether the body's bytes are looked at; known once the header is whole. */
+  get wantsBody(): boolean {
+    return this.#message?.wantsBody === true
+  }
+
+  /** Bytes of the body, which `body` counts. They are not kept. */
+  bytes(bytes: Uint8Array): void {
+    this.#message?.bytes(bytes)
+  }
+
   body(size: number): Answer {
     return this.#message === undefined ? TEMPFAIL : this.#message.body(size)
   }

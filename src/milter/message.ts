@@ -1,8 +1,7 @@
 /**
- * One message, from MAIL to its end: its recipients as they were judged, its authors and its size. Lives as long as the
+ * One message, from MAIL to its end: its recipients as they were judged, what is read of it, and its size. Lives as long as the
  * mail transaction and not longer; whatever a connection keeps is in `connection.ts`.
  */
-import { AuthorFields } from '../app/authorship.ts'
 import { isOwnFault } from '../app/gate.ts'
 import type { Address, AddressKey } from '../core/address.ts'
 import { replyFor } from '../core/reason.ts'
@@ -11,6 +10,7 @@ import { acceptedKind, type Verdict } from '../core/verdict.ts'
 import type { Macros } from './macros.ts'
 import { recipientsOf } from './path.ts'
 import { type Conduct, type MilterCounts, queueIdOf, type Work } from './question.ts'
+import { Reading } from './reading.ts'
 import { answerIfNoneTakes, type Conclusion, judge, type Recipient, type Settling, settle } from './settle.ts'
 import {
   ACCEPT,
@@ -31,6 +31,21 @@ export const MAX_RECIPIENTS = 10_000
 /** CR LF between header and body. */
 const SEPARATOR_SIZE = 2
 
+/** Whether a recipient is a list's posting address, or may be one. */
+function isForList({ atRcpt }: Recipient): boolean {
+  return atRcpt?.service === undefined
+}
+
+/** Whether a recipient's list looks at parts, or may do so. */
+function mayLookAtParts({ atRcpt }: Recipient): boolean {
+  return atRcpt === undefined || atRcpt.looksAtParts === true
+}
+
+/** Whether a recipient that was let through may still not take the message; a service address does. */
+function mayRefuse({ atRcpt }: Recipient): boolean {
+  return atRcpt !== undefined && atRcpt.service === undefined
+}
+
 export class Message {
   readonly #facts: MessageFacts
   readonly #conduct: Conduct
@@ -44,7 +59,9 @@ export class Message {
   #unjudged = 0
   /** RCPTs that let a recipient through, repeated ones included. */
   #taken = 0
-  readonly #authors = new AuthorFields()
+  readonly #reading = new Reading()
+  /** Whether a list is among the recipients; found out when there can be no more of them. */
+  #forList: boolean | undefined
   #size = 0
   /** Whether the header has begun: no recipient can be added any more. */
   #begun = false
@@ -120,12 +137,13 @@ export class Message {
     return answerTo(verdict)
   }
 
-  /** A field of the header. Its value is of use for authors only; `size` is in octets. */
+  /** A field of the header, whose value is of use for lists only; `size` is in octets. */
   header(name: string, value: string, size: number): Answer {
     this.#begun = true
     this.#size += size
     if (this.#letsGo()) return ACCEPT
-    this.#authors.add(name, value)
+    this.#forList ??= this.#recipients.some(isForList)
+    if (this.#forList) this.#reading.add(name, value)
     return this.#over ?? CONTINUE
   }
 
@@ -133,36 +151,44 @@ export class Message {
     this.#begun = true
     this.#size += SEPARATOR_SIZE
     if (this.#letsGo()) return ACCEPT
+    this.#reading.endHeader({ parts: this.#conduct.countBodies && this.#recipients.some(mayLookAtParts) })
     this.#over ??= yield* this.#settleByHeader(queueIdOf(macros))
     return this.#over ?? CONTINUE
   }
 
   /**
-   * The header tells the authors. If nobody can be among the recipients who takes the message whatever they are, that
-   * may settle it. The size that was declared is judged along with them; the counted one is, if it turns out larger.
+   * The header tells most of what there is to know: the authors, loops, replies of machines, the list's own rules. If
+   * nobody can be among the recipients who takes the message whatever it says, that may settle it. The size that was
+   * declared is judged along with it; the counted one is, if it turns out larger.
    */
   *#settleByHeader(queueId: string | undefined): Work<Answer | undefined> {
-    const open = this.#recipients.some(({ atRcpt }) => atRcpt?.kind === 'later')
-    const undecided = this.#recipients.every(
-      ({ atRcpt }) => atRcpt?.kind === 'later' || atRcpt?.kind === 'discard',
-    )
-    if (!open || !undecided || this.#hasOthers) return undefined
+    if (this.#recipients.length === 0 || !this.#recipients.every(mayRefuse) || this.#hasOthers)
+      return undefined
     const settling = this.#settling(Math.max(this.#size, this.#facts.declaredSize ?? 0), queueId)
     const { size } = settling.ending
     const verdicts: (Verdict | undefined)[] = []
     for (const [place, recipient] of this.#recipients.entries()) {
-      if (recipient.atRcpt?.kind === 'discard') {
-        verdicts.push(recipient.atRcpt)
-        continue
-      }
       const judged = yield* judge(settling, recipient, false)
       if ('answer' in judged) return judged.answer
       if (judged.verdict === undefined) return undefined
-      this.#recipients[place] = { ...recipient, atHeader: { verdict: judged.verdict, size } }
+      if (judged.asked) {
+        const whole = !this.#reading.wantsBody || !mayLookAtParts(recipient)
+        this.#recipients[place] = { ...recipient, atHeader: { verdict: judged.verdict, size, whole } }
+      }
       verdicts.push(judged.verdict)
       if (answerIfNoneTakes(verdicts) === undefined) return undefined
     }
     return answerIfNoneTakes(verdicts)
+  }
+
+  /** Whether the body's bytes are looked at. */
+  get wantsBody(): boolean {
+    return this.#reading.wantsBody && this.#over === undefined
+  }
+
+  /** Bytes of the body; they are counted by `body`. They are not kept. */
+  bytes(bytes: Uint8Array): void {
+    if (this.wantsBody) this.#reading.body(bytes)
   }
 
   /** So many octets of the body. */
@@ -174,18 +200,24 @@ export class Message {
 
   *endOfMessage(size: number, macros: Macros): Work<Conclusion> {
     this.body(size)
+    this.#reading.end()
     if (this.#over !== undefined) return { answer: this.#over, modifications: [] }
     const declared = this.#conduct.countBodies ? 0 : (this.#facts.declaredSize ?? 0)
     return yield* settle(this.#settling(Math.max(this.#size, declared), queueIdOf(macros)))
   }
 
   #settling(size: number, queueId: string | undefined): Settling {
-    const open = this.#recipients.some(({ atRcpt }) => atRcpt === undefined || atRcpt.kind === 'later')
+    const lists = new Set(this.#recipients.filter(isForList).map(({ atRcpt }) => atRcpt?.list))
     return {
       message: this.#facts,
       recipients: this.#recipients,
       hasOthers: this.#hasOthers,
-      ending: { size, authorship: open ? this.#authors.authorship : undefined },
+      ending: {
+        size,
+        // Nothing was read for service addresses alone, which need none of it.
+        ...(lists.size > 0 && { reading: this.#reading.soFar }),
+        ...(this.#unjudged === 0 && { lists: lists.size }),
+      },
       queueId,
       conduct: this.#conduct,
     }

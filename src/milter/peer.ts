@@ -66,7 +66,7 @@ export class Peer implements Counting, Placed {
     this.#session = session
     this.#name = name
     this.#parts = parts
-    this.#reader = new FrameReader(parts.limits.maxData)
+    this.#reader = new FrameReader(parts.limits.maxData, bytes => session.bodyBytes(bytes))
     this.#patience = new Patience(parts.rounds, parts.limits)
     parts.reception.receive(socket, bytes => {
       if (this.#closed) return

@@ -101,6 +101,11 @@ export class Session {
     return this.#connection.inMessage
   }
 
+  /** Bytes of a body, whose command comes when they are all there. They are not kept. */
+  bodyBytes(bytes: Uint8Array): void {
+    this.#connection.bytes(bytes)
+  }
+
   #newConnection(): Connection {
     const { id, conduct, counts } = this.#parts
     return new Connection({ id: `${id}.${++this.#connections}`, conduct, counts })
@@ -139,6 +144,7 @@ export class Session {
         return agreement.answers.body ? send(answer) : NOTHING
       }
       case 'end-of-message':
+        connection.bytes(command.data)
         return this.#begin(command, connection.endOfMessage(command.size, macros.for('E')))
       case 'unknown-command':
         return agreement.answers.unknownCommand ? GO_ON : NOTHING

@@ -34,8 +34,8 @@ export interface Recipient {
   readonly address: Address
   /** RCPT's verdict; `undefined` if it was let pass unjudged because the store was away. */
   readonly atRcpt: Verdict | undefined
-  /** How it was judged at the end of the header, and for which size. */
-  readonly atHeader?: { readonly verdict: Verdict; readonly size: number }
+  /** How it was judged at the end of the header: for which size, and whether nothing in the body can change it. */
+  readonly atHeader?: { readonly verdict: Verdict; readonly size: number; readonly whole: boolean }
 }
 
 /** What settling goes by. */
@@ -58,8 +58,11 @@ export interface Conclusion {
 /** The trace field's name. Only the topmost one is ours. */
 export const TRACE_HEADER = 'X-Postern'
 
-/** A verdict; `undefined` lets pass what cannot be judged. An answer ends it for the whole message. */
-type Judged = { readonly verdict: Verdict | undefined } | { readonly answer: Answer }
+/**
+ * A verdict, and whether it is the law's; `undefined` lets pass what cannot be judged. An answer ends it for the whole
+ * message.
+ */
+type Judged = { readonly verdict: Verdict | undefined; readonly asked: boolean } | { readonly answer: Answer }
 
 function leavesOpen({ atRcpt }: Recipient): boolean {
   return atRcpt === undefined || atRcpt.kind === 'later'
@@ -72,18 +75,20 @@ export function* judge(
   afterAcceptance: boolean,
 ): Work<Judged> {
   const { atRcpt, atHeader } = recipient
-  if (!afterAcceptance && atHeader !== undefined && ending.size <= atHeader.size) {
-    return { verdict: atHeader.verdict }
+  if (!afterAcceptance && atHeader?.whole === true && ending.size <= atHeader.size) {
+    return { verdict: atHeader.verdict, asked: true }
   }
   const about = { settledAtRcpt: !leavesOpen(recipient), afterAcceptance }
   const tx = endOfMessageTransaction(message, recipient.address, ending, about)
   const atEnd = yield { tx, queueId }
   if (isOwnFault(atEnd)) {
     if (conduct.onStoreFailure === 'disconnect') return { answer: DISCONNECT }
-    if (conduct.onStoreFailure === 'pass') return { verdict: atRcpt?.kind === 'later' ? undefined : atRcpt }
+    if (conduct.onStoreFailure === 'pass') {
+      return { verdict: atRcpt?.kind === 'later' ? undefined : atRcpt, asked: false }
+    }
   }
   if (atEnd.kind === 'defer') return { answer: refuse(atEnd.reply) }
-  return { verdict: atRcpt === undefined ? atEnd : overall(atRcpt, atEnd) }
+  return { verdict: atRcpt === undefined ? atEnd : overall(atRcpt, atEnd), asked: true }
 }
 
 const isRefusal = (verdict: Verdict | undefined): verdict is RefuseVerdict => verdict?.kind === 'reject'

@@ -2,12 +2,13 @@
  * Between milter events and the law: which questions the events ask, and what a verdict is as an answer. Knows neither
  * bytes nor sockets, so that any engine that hears the events may drive it.
  */
+import type { MessageReading } from '../app/message-reader.ts'
 import type { Address, ReversePath } from '../core/address.ts'
 import { parseIpAddress } from '../core/network.ts'
+import type { Reason } from '../core/reason.ts'
 import type { Reply } from '../core/reply.ts'
 import type {
   AcceptedRecipient,
-  Authorship,
   Client,
   DataTransaction,
   EndOfMessageTransaction,
@@ -162,14 +163,16 @@ export function dataTransaction(
 export interface Ending {
   /** In octets, as far as counted. */
   readonly size: number
-  /** Only where a recipient's verdict was left to the author. */
-  readonly authorship: Authorship | undefined
+  /** What the message says, as far as it is here; not there if it goes to no list. */
+  readonly reading?: MessageReading
+  /** How many lists it goes to, where all of its recipients were judged. */
+  readonly lists?: number
 }
 
 export function endOfMessageTransaction(
   { client, sender }: MessageFacts,
   recipient: Address,
-  { size, authorship }: Ending,
+  { size, reading, lists }: Ending,
   about: { readonly settledAtRcpt: boolean; readonly afterAcceptance: boolean },
 ): EndOfMessageTransaction {
   return {
@@ -180,17 +183,26 @@ export function endOfMessageTransaction(
     recipient,
     size,
     ...about,
-    ...(about.settledAtRcpt || authorship === undefined ? {} : { authorship }),
+    ...reading,
+    ...(lists !== undefined && { lists }),
   }
 }
 
+/** Reasons by which the end of a message adds nothing to RCPT's verdict. */
+const NOTHING_TO_ADD: ReadonlySet<Reason> = new Set<Reason>([
+  'nothing-to-object',
+  'service-address',
+  'admitted-before',
+])
+
 /**
  * The verdict on a recipient after the end of the message was judged: its own, unless it only says that there is nothing
- * to add to RCPT's.
+ * to add to RCPT's. What RCPT drops waits for nobody.
  */
 export function overall(atRcpt: Verdict, atEnd: Verdict): Verdict {
-  if (atEnd.kind !== 'accept' || atRcpt.kind === 'later') return atEnd
-  return atEnd.reason === 'nothing-to-object' || atEnd.reason === 'service-address' ? atRcpt : atEnd
+  if (atRcpt.kind === 'later') return atEnd
+  if (atEnd.kind === 'hold') return atRcpt.kind === 'discard' ? atRcpt : atEnd
+  return atEnd.kind === 'accept' && NOTHING_TO_ADD.has(atEnd.reason) ? atRcpt : atEnd
 }
 
 /** Refuses with one reply. */

@@ -2,8 +2,8 @@
  * Milter frames (Sendmail's libmilter, mfdef.h): a length in four bytes, network order, which counts what follows it; a
  * command byte; data. Bytes in, frames out, the same for any chunking. The same frames go both ways.
  *
- * A frame's length is checked before its data is waited for. What SMFIC_BODY holds is counted and not kept: no
- * decision looks at it, and a message may be larger than memory.
+ * A frame's length is checked before its data is waited for. What SMFIC_BODY holds is shown as it passes by, counted, and
+ * not kept: a message may be larger than memory.
  */
 
 /** MILTER_MAX_DATA_SIZE: what an MTA may send in one frame, in bytes, unless more is negotiated. */
@@ -12,7 +12,7 @@ export const MAX_DATA = 65_535
 /** MILTER_MDS_1M: what libmilter takes at most, in bytes, whatever it is told. */
 export const HIGHEST_MAX_DATA = 1_048_575
 
-/** SMFIC_BODY, the only frame whose data is passed over. */
+/** SMFIC_BODY, the only frame whose data is not waited for. */
 const BODY = 0x42
 
 /** In bytes: the length alone, and with the command byte. */
@@ -42,6 +42,7 @@ export type FrameFault = keyof typeof FRAME_FAULTS
 /** Finds the frames in a peer's bytes. One reader for each direction of a connection. */
 export class FrameReader {
   readonly #maxData: number
+  readonly #body: (bytes: Buffer) => void
   /** What was pushed and not yet read lies in `#bytes` from `#at` to `#end`. */
   #bytes: Buffer = NO_BYTES
   #at = 0
@@ -53,12 +54,17 @@ export class FrameReader {
   #bodyLeft = -1
   #fault: FrameFault | undefined
 
-  /** @throws RangeError if `maxData` is beyond what libmilter takes */
-  constructor(maxData: number = MAX_DATA) {
+  /**
+   * `body` is shown the data of SMFIC_BODY, in pieces, before the frame that they make; they are not to be kept.
+   *
+   * @throws RangeError if `maxData` is beyond what libmilter takes
+   */
+  constructor(maxData: number = MAX_DATA, body: (bytes: Buffer) => void = () => {}) {
     if (!Number.isInteger(maxData) || maxData < 1 || maxData > HIGHEST_MAX_DATA) {
       throw new RangeError(`a milter frame has between 1 and ${HIGHEST_MAX_DATA} bytes of data at most`)
     }
     this.#maxData = maxData
+    this.#body = body
   }
 
   /** Bytes that were pushed and not read. */
@@ -129,6 +135,7 @@ export class FrameReader {
 
   #passOver(): Frame | undefined {
     const here = Math.min(this.#bodyLeft, this.#end - this.#at)
+    if (here > 0) this.#body(this.#bytes.subarray(this.#at, this.#at + here))
     this.#at += here
     this.#bodyLeft -= here
     if (this.#bodyLeft > 0) return undefined

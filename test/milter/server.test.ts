@@ -160,7 +160,11 @@ describe('answers', () => {
 
 describe('while the gate decides', () => {
   test('on a whole message, the MTA is told that we are alive, and gets its answer', async () => {
-    const { gate, asked, decide } = slowGate('END-OF-MESSAGE')
+    const { gate: slow, asked, decide } = slowGate('END-OF-MESSAGE')
+    // A service address takes the message whatever its header says: nothing is asked before its end.
+    const gate: Pick<Gate, 'ask'> = {
+      ask: tx => (tx.phase === 'RCPT' ? { ...YES, service: 'owner' } : slow.ask(tx)),
+    }
     const { endpoint } = await start({ gate, limits: { progressInterval: 5 } })
     const client = await MtaClient.greeted(endpoint)
     client.send(
@@ -344,8 +348,11 @@ describe('much of everything', () => {
       await client.ask(...fields, command.helo('x'))
     }
     expect(await client.ask(command.header('From', 'alice@example.net'), command.endOfHeaders())).toEqual([
-      'c',
+      'y 554 5.6.0 The header of the message is larger than is looked at here',
     ])
+    await client.ask(command.mail('<bounce@esp.example>'))
+    await client.ask(command.rcpt('<author@lists.example.org>'))
+    await client.ask(command.header('From', 'alice@example.net'), command.endOfHeaders())
     const body = frame('B', Buffer.alloc(65_535))
     for (let i = 0; i < 100; i++)
       await client.ask(...Array.from({ length: 16 }, () => body), command.helo('x'))

@@ -82,6 +82,8 @@ describe('what becomes of a verdict', () => {
   test.each(cases.filter(([, , fidelity]) => fidelity !== 'never'))(
     '%s at %s: %s',
     (kind, phase, fidelity) => {
+      // Whom the end of a message concerns alone hears of it as soon as the header tells.
+      const when = phase === 'END-OF-MESSAGE' ? 'header' : phase
       const alone = converse(lawOf(phase, kind), ONE)
       const among = converse(lawOf(phase, kind), TWO)
       switch (fidelity) {
@@ -90,7 +92,7 @@ describe('what becomes of a verdict', () => {
             expect(alone).toEqual([`${phase} refuse`])
             expect(among).toEqual([`${phase} refuse`])
           } else if (kind === 'discard') {
-            expect(alone).toEqual([`${phase} discard`])
+            expect(alone).toEqual([`${when} discard`])
             expect(among).toEqual([`${phase} delete-recipient`])
           } else if (kind === 'none' && phase === 'RCPT') {
             expect(alone).toEqual(['DATA accept'])
@@ -102,7 +104,7 @@ describe('what becomes of a verdict', () => {
         case 'at-end':
           expect([...alone, ...among].every(said => !said.startsWith('RCPT'))).toBe(true)
           if (kind === 'discard') {
-            expect(alone).toEqual(['END-OF-MESSAGE discard'])
+            expect(alone).toEqual(['header discard'])
             expect(among).toEqual(['END-OF-MESSAGE delete-recipient'])
           } else {
             const settled: Law = tx =>
@@ -111,9 +113,9 @@ describe('what becomes of a verdict', () => {
           }
           return
         case 'widened':
-          expect(alone).toEqual([`${phase} refuse`])
+          expect(alone).toEqual([`${when} refuse`])
           // For now: for all of them, so that nobody gets it twice. For good: not at all, and asked again as after acceptance.
-          expect(among).toEqual(kind === 'defer' ? [`${phase} refuse`] : [])
+          expect(among).toEqual(kind === 'defer' ? [`${when} refuse`] : [])
           return
         case 'by-sink':
           expect([...alone, ...among]).toEqual([])
@@ -150,8 +152,8 @@ describe('several recipients', () => {
     }
 
   test.each<[string, Law, readonly string[]]>([
-    ['both refuse', at({}, { one: 'reject', two: 'reject' }), ['END-OF-MESSAGE refuse']],
-    ['one refuses, one drops', at({ two: 'discard' }, { one: 'reject' }), ['END-OF-MESSAGE refuse']],
+    ['both refuse', at({}, { one: 'reject', two: 'reject' }), ['header refuse']],
+    ['one refuses, one drops', at({ two: 'discard' }, { one: 'reject' }), ['header refuse']],
     [
       'one refuses, one holds',
       at({ two: 'hold' }, { one: 'reject' }, { one: 'discard' }),
@@ -159,11 +161,11 @@ describe('several recipients', () => {
     ],
     ['one refuses for good even late', at({}, { one: 'reject' }), []],
     ['one refuses, and late for now', at({}, { one: 'reject' }, { one: 'defer' }), ['END-OF-MESSAGE refuse']],
-    ['one refuses, one for now', at({}, { one: 'reject', two: 'defer' }), ['END-OF-MESSAGE refuse']],
+    ['one refuses, one for now', at({}, { one: 'reject', two: 'defer' }), ['header refuse']],
     [
       'one is dropped at RCPT and refuses at the end',
       at({ one: 'discard' }, { one: 'reject' }, { one: 'hold' }),
-      [],
+      ['END-OF-MESSAGE delete-recipient'],
     ],
     [
       'both are left to the author, who is dropped',
@@ -188,11 +190,17 @@ describe('several recipients', () => {
     [
       'one is left to the author, who cannot be judged now',
       at({ one: 'later' }, { one: 'defer' }),
-      ['END-OF-MESSAGE refuse'],
+      ['header refuse'],
     ],
     ['one vanishes', at({}, { one: 'none' }), []],
   ])('%s', (_, law, want) => {
     expect(converse(law, TWO)).toEqual(want)
+  })
+
+  test('what RCPT drops waits for nobody', () => {
+    expect(overall(verdict('discard'), verdict('hold')).kind).toBe('discard')
+    expect(overall(verdict('hold'), verdict('discard')).kind).toBe('discard')
+    expect(overall(verdict('discard'), verdict('reject')).kind).toBe('reject')
   })
 
   test('a verdict at the end that adds nothing leaves that of RCPT', () => {
@@ -202,6 +210,8 @@ describe('several recipients', () => {
     expect(overall(verdict('hold'), verdict('accept', 'sender-permitted')).kind).toBe('accept')
     expect(overall(verdict('later'), nothing)).toBe(nothing)
     expect(overall(verdict('hold'), verdict('reject')).kind).toBe('reject')
+    expect(overall(verdict('hold'), verdict('accept', 'admitted-before')).kind).toBe('hold')
+    expect(overall(verdict('later'), verdict('accept', 'admitted-before')).kind).toBe('accept')
   })
 })
 
@@ -211,9 +221,9 @@ describe('our own failure at the end', () => {
     return tx.phase === 'END-OF-MESSAGE' ? verdict('defer', 'store-unavailable') : verdict('accept')
   }
   test.each([
-    ['defer', ['END-OF-MESSAGE refuse']],
+    ['defer', ['header refuse']],
     ['pass', []],
-    ['disconnect', ['END-OF-MESSAGE disconnect']],
+    ['disconnect', ['header disconnect']],
   ] as const)('%s', (onStoreFailure, want) => {
     expect(converse(failing, ONE, { onStoreFailure })).toEqual(want)
   })

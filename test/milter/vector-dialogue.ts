@@ -1,9 +1,17 @@
 /** A vector as an MTA's dialogue with the milter, whatever its engine, and what must come of it. */
 import { expect } from 'vitest'
+import type { Decided } from '../../src/app/gate.ts'
 import type { Verdict } from '../../src/core/verdict.ts'
+import { partedMessageOf } from '../support/messages.ts'
 import { address, type Question, type Vector } from '../support/vectors.ts'
 import type { MtaClient } from './mta-client.ts'
 import { type Answer, command } from './mta-wire.ts'
+
+/** Octets of a body that are sent at once. */
+const PIECE = 4099
+
+/** Lists that let the senders of vectors in that go to several lists. */
+const OTHER_LISTS = ['plain@lists.example.org', 'lax@lists.example.org']
 
 const path = (text: string | undefined): string => (text ? `<${address(text).text}>` : '<>')
 
@@ -31,18 +39,28 @@ export async function ask(
   for (let i = 0; i < (question.recipientsBefore ?? 0); i++) {
     await client.ask(command.rcpt(`<other${i}@elsewhere.example>`))
   }
+  // Other lists of a message that goes to several.
+  for (const other of OTHER_LISTS.slice(0, (question.lists ?? 1) - 1))
+    await client.ask(command.rcpt(path(other)))
   let answered: readonly Answer[] = []
   for (const recipient of question.recipients ?? [])
     answered = await client.ask(command.rcpt(path(recipient)))
   if (question.phase === 'RCPT') return answered
   if (question.phase === 'DATA') return client.ask(command.data())
-  for (const author of question.authors ?? []) client.send(command.header('From', address(author).text))
-  for (const author of question.otherAuthors ?? [])
-    client.send(command.header('Sender', address(author).text))
+  const { header, body } = partedMessageOf(question)
+  for (const line of header) {
+    const colon = line.indexOf(':')
+    const value = line
+      .slice(colon + 1)
+      .trimStart()
+      .replaceAll('\r\n', '\n')
+    client.send(command.header(line.slice(0, colon), value))
+  }
   const headed = await client.ask(command.endOfHeaders())
   if (headed[0] !== 'c') return headed
-  if (question.size !== undefined && question.size > 0) {
-    client.send(command.body(Buffer.alloc(question.size)))
+  // In pieces that end anywhere.
+  for (let at = 0; at < body.length; at += PIECE) {
+    client.send(command.body(body.slice(at, at + PIECE)))
     if (answersBodies) await client.answer()
   }
   return client.ask(command.endOfMessage())
@@ -57,10 +75,13 @@ export const REFUSED_BEFORE = [
   'service-addresses: a service address takes mail from a forbidden sender',
 ]
 
+/** A milter asks so only about a recipient who refuses beside one who takes the message. */
+export const AFTER_ACCEPTANCE = 'an MTA has the message'
+
 /** Why the milter is never asked this, if it is not. */
 export function notAsked({ name, ask: question, expect: want }: Vector): string | undefined {
   if (REFUSED_BEFORE.includes(name)) return 'refused at MAIL'
-  if (question.afterAcceptance === true) return 'asked only beside a recipient who takes it'
+  if (question.afterAcceptance === true) return AFTER_ACCEPTANCE
   if (question.phase === 'END-OF-MESSAGE' && want.verdict === 'none') return 'let go at DATA'
   if (question.phase === 'DATA' && (question.recipients ?? []).length === 0)
     return 'no MTA has DATA without recipients'
@@ -84,7 +105,13 @@ function answersFor({ expect: want, ask: { phase } }: Vector): RegExp {
 /** A decision of the gate, as far as a vector tells. */
 export interface Decision {
   readonly phase: string
+  readonly afterAcceptance?: boolean
   readonly verdict: Pick<Verdict, 'kind' | 'reason'>
+}
+
+/** A decision, as the gate notes it. */
+export function decisionOf({ tx, verdict }: Decided): Decision {
+  return { phase: tx.phase, verdict, ...('afterAcceptance' in tx && { afterAcceptance: tx.afterAcceptance }) }
 }
 
 /** Expects a vector's verdict and the answer that tells it. */
@@ -94,7 +121,10 @@ export function expectVerdict(
   answers: readonly Answer[],
 ): void {
   const { phase } = vector.ask
-  const decided = decisions.filter(decision => decision.phase === phase).at(-1)
+  // Once others take the message, who refuses is asked again.
+  const decided = decisions
+    .filter(decision => decision.phase === phase && decision.afterAcceptance !== true)
+    .at(-1)
   const want = vector.expect
   if (phase === 'DATA' && decided === undefined) {
     expect(answers).toEqual(['a'])
@@ -102,6 +132,10 @@ export function expectVerdict(
   }
   expect(decided?.verdict).toMatchObject({ kind: want.verdict, reason: want.reason })
   expect(answers).toHaveLength(1)
+  if ((vector.ask.lists ?? 1) > 1) {
+    expect(answers).toEqual(['c'])
+    return
+  }
   expect(answers[0]).toMatch(answersFor(vector))
   const refuses = want.verdict === 'reject' || want.verdict === 'defer'
   if (refuses && want.reply !== undefined) expect(answers[0]).toBe(`y ${want.reply.replaceAll('%', '%%')}`)

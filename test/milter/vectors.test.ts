@@ -5,7 +5,15 @@ import { MemoryStore } from '../support/memory-store.ts'
 import { loadVectors, putState } from '../support/vectors.ts'
 import { type RunningMilter, startMilter } from './milter-server.ts'
 import { MtaClient } from './mta-client.ts'
-import { ask, type Decision, expectVerdict, notAsked, REFUSED_BEFORE } from './vector-dialogue.ts'
+import {
+  AFTER_ACCEPTANCE,
+  ask,
+  type Decision,
+  decisionOf,
+  expectVerdict,
+  notAsked,
+  REFUSED_BEFORE,
+} from './vector-dialogue.ts'
 import { gateOver, late } from './world.ts'
 
 let server: RunningMilter | undefined
@@ -23,7 +31,7 @@ describe.each(['tcp', 'unix'] as const)('vectors through the milter, %s', kind =
     const decisions: Decision[] = []
     const gate = gateOver(kind === 'unix' ? late(store) : store, {
       site: vector.site,
-      recorder: { decided: ({ tx, verdict }) => void decisions.push({ phase: tx.phase, verdict }) },
+      recorder: { decided: decided => void decisions.push(decisionOf(decided)) },
     })
     server = await startMilter(kind, { gate })
     const client = await MtaClient.negotiated(server.endpoint)
@@ -48,9 +56,19 @@ test.each(loadVectors().filter(({ name }) => REFUSED_BEFORE.includes(name)))(
   },
 )
 
-test('nearly all vectors are asked, and of every phase', () => {
-  const all = loadVectors()
-  expect(vectors.length).toBeGreaterThan(all.length * 0.85)
+test('all vectors are asked but those that no MTA can ask a milter, and of every phase', () => {
+  const left = new Map<string, number>()
+  for (const vector of loadVectors()) {
+    const why = notAsked(vector)
+    if (why !== undefined) left.set(why, (left.get(why) ?? 0) + 1)
+  }
+  const { [AFTER_ACCEPTANCE]: late = 0, ...others } = Object.fromEntries(left)
+  expect(others).toEqual({
+    'refused at MAIL': 5,
+    'let go at DATA': 2,
+    'no MTA has DATA without recipients': 1,
+  })
+  expect(vectors.length + late).toBe(loadVectors().length - 5)
   const phases = new Set<Phase>(vectors.map(({ ask: question }) => question.phase))
   expect([...phases].sort()).toEqual(['CONNECT', 'DATA', 'EHLO', 'END-OF-MESSAGE', 'MAIL', 'RCPT'])
 })

@@ -43,10 +43,18 @@ export function bodyOf({ parts }: Question, size: number): string {
   return filler < 0 ? body : `${body}${'x'.repeat(filler)}\r\n`
 }
 
-/** A vector's message, of its size where that is enough. */
+/** A vector's message, of its size where that is enough: the fields of its header, and its body. */
+export function partedMessageOf(question: Question): {
+  readonly header: readonly string[]
+  readonly body: string
+} {
+  const header = headerLinesOf(question)
+  const length = header.reduce((sum, line) => sum + line.length + 2, 2)
+  return { header, body: bodyOf(question, (question.size ?? 0) - length) }
+}
+
+/** The same in one. */
 export function messageOf(question: Question): string {
-  const head = `${headerLinesOf(question)
-    .map(line => `${line}\r\n`)
-    .join('')}\r\n`
-  return `${head}${bodyOf(question, (question.size ?? 0) - head.length)}`
+  const { header, body } = partedMessageOf(question)
+  return `${header.map(line => `${line}\r\n`).join('')}\r\n${body}`
 }

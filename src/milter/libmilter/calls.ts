@@ -14,7 +14,7 @@ export type Event =
   | { readonly kind: 'rcpt'; readonly path: string }
   | { readonly kind: 'data' | 'end-of-headers' | 'end-of-message' | 'abort' | 'close' }
   | { readonly kind: 'header'; readonly name: string; readonly value: string; readonly size: number }
-  | { readonly kind: 'body'; readonly size: number }
+  | { readonly kind: 'body'; readonly size: number; readonly bytes?: Uint8Array }
 
 /** An event on its way. `call` is 0 where nothing waits for an answer. */
 export interface Call {
@@ -31,6 +31,8 @@ export interface Reply {
   /** For REJECT and TEMPFAIL in our own words. */
   readonly words?: { readonly code: string; readonly enhanced: string; readonly lines: readonly string[] }
   readonly modifications?: readonly Modification[]
+  /** To the end of the header: the body's bytes are wanted, and not only their number. */
+  readonly wantsBody?: boolean
 }
 
 export interface Answered {

@@ -123,9 +123,14 @@ export class Desk {
         answer(replyTo(connection.header(event.name, event.value, event.size)))
         break
       case 'end-of-headers':
-        settle(connection.endOfHeaders(macros))
+        this.#drive(
+          connection.endOfHeaders(macros),
+          result => answer({ ...replyTo(result), wantsBody: connection.wantsBody }),
+          failed,
+        )
         break
       case 'body':
+        if (event.bytes !== undefined) connection.bytes(event.bytes)
         answer(replyTo(connection.body(event.size)))
         break
       case 'end-of-message':

@@ -33,7 +33,8 @@ export interface Callbacks {
   data(ctx: Context): number
   header(ctx: Context, name: string, value: string, size: number): number
   eoh(ctx: Context): number
-  body(ctx: Context, size: number): number
+  /** `bytes` copies the data; to be called before the callback returns. */
+  body(ctx: Context, size: number, bytes: () => Buffer): number
   eom(ctx: Context): number
   unknown(ctx: Context): number
   abort(ctx: Context): number
@@ -226,8 +227,8 @@ export function loadLibmilter(): Libmilter {
           return to.header(ctx, name.toString('utf8'), value.toString('utf8'), fieldSize(name, value))
         }),
         xxfi_eoh: callback(CTX, to.eoh),
-        xxfi_body: callback(BODY, (ctx: Context, _: Pointer, length: number | bigint) =>
-          to.body(ctx, Number(length)),
+        xxfi_body: callback(BODY, (ctx: Context, data: Pointer, length: number | bigint) =>
+          to.body(ctx, Number(length), () => bytesAt(data, Number(length))),
         ),
         xxfi_eom: callback(CTX, to.eom),
         xxfi_abort: callback(CTX, to.abort),

@@ -49,6 +49,8 @@ interface Held {
   /** Names the SMTP connection to the main thread. */
   session: number
   inMessage: boolean
+  /** The bytes of the message's body are wanted. */
+  wantsBody: boolean
   /** An answer did not come in time: what the main thread knows of the session is no longer true. */
   lost: boolean
 }
@@ -96,8 +98,9 @@ class Thread {
       data: ctx => this.#ask(ctx, { kind: 'data' }),
       header: (ctx, name, value, size) => this.#tell(ctx, { kind: 'header', name, value, size }),
       eoh: ctx => this.#ask(ctx, { kind: 'end-of-headers' }),
-      body: (ctx, size) => {
-        this.#tell(ctx, { kind: 'body', size })
+      body: (ctx, size, bytes) => {
+        const wanted = this.#held.get(ctx)?.wantsBody === true
+        this.#tell(ctx, wanted ? { kind: 'body', size, bytes: bytes() } : { kind: 'body', size })
         return SMFIS.CONTINUE
       },
       eom: ctx => this.#ask(ctx, { kind: 'end-of-message' }),
@@ -159,7 +162,7 @@ class Thread {
   }
 
   #hold(ctx: Context): Held {
-    const held = { session: ++this.#sessions, inMessage: false, lost: false }
+    const held = { session: ++this.#sessions, inMessage: false, wantsBody: false, lost: false }
     this.#held.set(ctx, held)
     return held
   }
@@ -192,6 +195,7 @@ class Thread {
         return SMFIS.TEMPFAIL
       }
       const status = this.#carryOut(ctx, reply)
+      if (event.kind === 'mail' || event.kind === 'end-of-headers') held.wantsBody = reply.wantsBody === true
       if (event.kind === 'mail') held.inMessage = status === SMFIS.CONTINUE
       else if (event.kind === 'end-of-message') held.inMessage = false
       else if (event.kind !== 'rcpt' && status !== SMFIS.CONTINUE) held.inMessage = false
