@@ -98,7 +98,7 @@ async function startPostern(name: string): Promise<Contender> {
   const config = join(folder, 'postern.toml')
   writeFileSync(
     config,
-    `[policy]\nlisten = []\n[milter]\nlisten = []\n[socketmap]\nlisten = []\n[lmtp]\nlisten = ["127.0.0.1:${port}"]\n[store]\npath = "${path}"\n` +
+    `[policy]\nlisten = []\n[milter]\nlisten = []\n[socketmap]\nlisten = []\n[web]\nlisten = []\n[lmtp]\ncallout_listen = []\nlisten = ["127.0.0.1:${port}"]\n[store]\npath = "${path}"\n` +
       `[delivery.maildir]\npath = "${join(folder, 'serve-mail')}"\n`,
   )
   return start(name, port, [source('../dist/cli/main.js'), 'serve', '--config', config])

@@ -114,7 +114,7 @@ function serve(engine: 'native' | 'libmilter', trace: boolean): Command {
       config,
       `[milter]\nengine = "${engine}"\nlisten = ["${endpoint}"]\nsocket_mode = "0666"\n` +
         `trace_header = ${trace}\n` +
-        `[policy]\nlisten = []\n[lmtp]\nlisten = []\n[socketmap]\nlisten = []\n[store]\npath = "${store}"\n`,
+        `[policy]\nlisten = []\n[lmtp]\ncallout_listen = []\nlisten = []\n[socketmap]\nlisten = []\n[web]\nlisten = []\n[store]\npath = "${store}"\n`,
     )
     return [process.execPath, source('../dist/cli/main.js'), 'serve', '--config', config]
   }

@@ -93,7 +93,7 @@ async function startPostern(name: string, store: string): Promise<Contender> {
   const config = join(folder, `${name}.toml`)
   writeFileSync(
     config,
-    `[policy]\nlisten = ["unix:${path}", "127.0.0.1:${port}"]\n[milter]\nlisten = []\n[socketmap]\nlisten = []\n[lmtp]\nlisten = []\n${store}`,
+    `[policy]\nlisten = ["unix:${path}", "127.0.0.1:${port}"]\n[milter]\nlisten = []\n[socketmap]\nlisten = []\n[web]\nlisten = []\n[lmtp]\ncallout_listen = []\nlisten = []\n${store}`,
   )
   const args = [source('../dist/cli/main.js'), 'serve', '--config', config]
   const child = start(process.execPath, args, name)

@@ -130,6 +130,7 @@ function assemble(file: ConfigFile, store: StoreConfig, path: string | undefined
       listen: lmtp.listen,
       socketMode: lmtp.socket_mode,
       allow: lmtp.allow,
+      calloutListen: lmtp.callout_listen,
       xforward: lmtp.xforward,
       hostname: lmtp.hostname,
       maxSize: lmtp.max_size,

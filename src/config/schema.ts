@@ -178,6 +178,7 @@ export function configSchema({ base, hostname }: SchemaContext) {
             .array(network)
             .max(10_000)
             .prefault([...LOOPBACK]),
+          callout_listen: z.array(endpoint).max(100).prefault(['127.0.0.1:10044']),
           xforward: z
             .array(network)
             .max(10_000)
@@ -246,7 +247,9 @@ export function configSchema({ base, hostname }: SchemaContext) {
       }
       for (const [index, each] of file.policy.listen.entries()) claim(['policy', 'listen', index], each)
       for (const [index, each] of file.milter.listen.entries()) claim(['milter', 'listen', index], each)
-      for (const [index, each] of file.lmtp.listen.entries()) claim(['lmtp', 'listen', index], each)
+      for (const key of ['listen', 'callout_listen'] as const) {
+        for (const [index, each] of file.lmtp[key].entries()) claim(['lmtp', key, index], each)
+      }
       for (const [index, each] of file.socketmap.listen.entries()) claim(['socketmap', 'listen', index], each)
       for (const [index, each] of file.web.listen.entries()) claim(['web', 'listen', index], each)
       for (const [name, { to }] of Object.entries(file.delivery.relay)) {

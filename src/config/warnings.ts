@@ -70,7 +70,9 @@ export function findWarnings(
     )
   }
   for (const front of ['policy', 'milter', 'lmtp', 'socketmap', 'web'] as const) {
-    const { listen, socketMode } = config[front]
+    const { socketMode } = config[front]
+    const listen =
+      front === 'lmtp' ? [...config.lmtp.listen, ...config.lmtp.calloutListen] : config[front].listen
     if ((socketMode & 0o002) === 0 || !listen.some(endpoint => endpoint.kind === 'unix')) continue
     warn([front, 'socket_mode'], 'every user of this host may connect to the socket')
   }

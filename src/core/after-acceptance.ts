@@ -11,7 +11,7 @@ import { type Reason, replyFor } from './reason.ts'
 import { asksExistenceOnly } from './rules/existence-only.ts'
 import { positionOf } from './standing.ts'
 import type { Target } from './target.ts'
-import type { EndOfMessageTransaction, RcptTransaction } from './transaction.ts'
+import type { EndOfMessageTransaction, ListAddress, RcptTransaction } from './transaction.ts'
 import type { RefuseVerdict, Verdict } from './verdict.ts'
 
 type TakenTransaction = RcptTransaction | EndOfMessageTransaction
@@ -27,6 +27,9 @@ const BY_SENDER: ReadonlySet<Reason> = new Set<Reason>([
   'sender-banned',
   'sender-not-permitted',
 ])
+
+/** Refusals that go by where the message came from: it is not the one whose sender was let in from elsewhere. */
+const BY_CLIENT: ReadonlySet<Reason> = new Set<Reason>(['mta-unknown', 'mta-refused'])
 
 function settingsOf(target: Target): ListSettings | undefined {
   return target.kind === 'posting' || target.kind === 'service' ? target.settings : undefined
@@ -71,18 +74,24 @@ function choiceFor(target: Target, site: Site): 'hold' | 'discard' {
   return settingsOf(target)?.late_refusal ?? site.lateRefusal
 }
 
+/** Under which name a copy is held; for no list it is the name that it was sent to. */
+function nameOf(target: Target): ListAddress | undefined {
+  if ('list' in target) return target.list.address
+  return 'name' in target ? target.name : undefined
+}
+
 /** Holds or drops what cannot be refused. */
 function withoutBounce(refusal: RefuseVerdict, target: Target, site: Site): Verdict {
   const choice = choiceFor(target, site)
   const reason = choice === 'hold' ? 'late-refusal-held' : 'late-refusal-discarded'
-  // What is held for no list is kept under the name that it was sent to.
-  const list = target.kind === 'unknown' ? target.name : refusal.list
+  const list = nameOf(target)
   return {
     ...refusal,
     kind: choice,
     reason,
     reply: replyFor(reason, list === undefined ? {} : { list }),
     ...(list !== undefined && { list }),
+    ...(target.kind === 'service' && { service: target.service }),
     lateRefusal: choice,
     inPlaceOf: refusal,
   }
@@ -119,7 +128,7 @@ export function afterAcceptance(
   if (tx.afterAcceptance !== true || verdict.kind === 'none' || verdict.kind === 'defer') return verdict
   const { site } = ground
   if (verdict.kind === 'reject' && mayBeTold(tx, site)) return verdict
-  if (isTheirs(tx, target, ground)) return verdict
+  if (!BY_CLIENT.has(verdict.reason) && isTheirs(tx, target, ground)) return verdict
   if (verdict.kind === 'reject') return withoutBounce(verdict as RefuseVerdict, target, site)
   return { ...verdict, lateRefusal: choiceFor(target, site) }
 }

@@ -8,7 +8,7 @@ import type { Endpoint } from '../app/endpoint.ts'
 import { ListenError, type Listener } from './listen.ts'
 
 /** The names that are known. */
-export const SOCKET_NAMES = ['policy', 'milter', 'lmtp', 'socketmap', 'web'] as const
+export const SOCKET_NAMES = ['policy', 'milter', 'lmtp', 'callout', 'socketmap', 'web'] as const
 export type SocketName = (typeof SOCKET_NAMES)[number]
 
 export interface InheritedSockets {
@@ -29,7 +29,14 @@ export function inheritedSockets(
   env: Readonly<Record<string, string | undefined>>,
   pid: number,
 ): InheritedSockets {
-  const fds: Record<SocketName, number[]> = { policy: [], milter: [], lmtp: [], socketmap: [], web: [] }
+  const fds: Record<SocketName, number[]> = {
+    policy: [],
+    milter: [],
+    lmtp: [],
+    callout: [],
+    socketmap: [],
+    web: [],
+  }
   const strangers: string[] = []
   const count = Number(env['LISTEN_FDS'] ?? 0)
   if (env['LISTEN_PID'] !== String(pid) || !Number.isInteger(count)) return { fds, strangers }

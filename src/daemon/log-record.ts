@@ -119,6 +119,7 @@ export function decisionRecord(decided: Decided, cloak: AddressCloak): DecisionR
   add('rule', verdict.rule)
   add('would', verdict.shadowed?.kind)
   add('would_reason', verdict.shadowed?.reason)
+  add('instead_of', verdict.inPlaceOf?.reason)
   add('list', verdict.list)
   add('service', verdict.service)
   if ('sender' in tx) add('sender', cloak.address(tx.sender.text))

@@ -20,6 +20,7 @@ const FIXED: readonly FixedPart[] = [
   { key: 'milter.engine', of: config => config.milter.engine },
   { key: 'milter.socket_mode', of: config => config.milter.socketMode },
   { key: 'lmtp.listen', of: config => config.lmtp.listen },
+  { key: 'lmtp.callout_listen', of: config => config.lmtp.calloutListen },
   { key: 'lmtp.socket_mode', of: config => config.lmtp.socketMode },
   { key: 'socketmap.listen', of: config => config.socketmap.listen },
   { key: 'socketmap.socket_mode', of: config => config.socketmap.socketMode },
@@ -54,7 +55,12 @@ export function transition(old: Config, next: Config): Transition {
         listen: milter.listen,
         socketMode: milter.socketMode,
       }),
-      lmtp: Object.freeze({ ...next.lmtp, listen: lmtp.listen, socketMode: lmtp.socketMode }),
+      lmtp: Object.freeze({
+        ...next.lmtp,
+        listen: lmtp.listen,
+        calloutListen: lmtp.calloutListen,
+        socketMode: lmtp.socketMode,
+      }),
       socketmap: Object.freeze({
         ...next.socketmap,
         listen: socketmap.listen,

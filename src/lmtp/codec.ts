@@ -14,7 +14,8 @@ export type LineProblem = 'too-long' | 'endless' | 'bare-line-feed' | 'control-c
 /** What the session is given. */
 export type Incoming =
   | { readonly kind: 'line'; readonly text: string }
-  | { readonly kind: 'bad-line'; readonly problem: LineProblem }
+  /** `text` is there if there is one, with U+FFFD for what no line may hold. */
+  | { readonly kind: 'bad-line'; readonly problem: LineProblem; readonly text?: string }
   | { readonly kind: 'data'; readonly data: readonly Uint8Array[] }
   | { readonly kind: 'data-end' }
 
@@ -31,6 +32,7 @@ const LF = 10
 const CR = 13
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true })
+const LENIENT_UTF8 = new TextDecoder()
 const EMPTY = Buffer.alloc(0)
 
 export class LmtpReader {
@@ -92,10 +94,14 @@ export class LmtpReader {
 function lineOf(input: Buffer, start: number, end: number): Incoming {
   const latin1 = input.toString('latin1', start, end)
   if (/^[\x20-\x7e]*$/.test(latin1)) return { kind: 'line', text: latin1 }
-  if (/[\x00-\x1f\x7f]/.test(latin1)) return { kind: 'bad-line', problem: 'control-character' }
+  const bytes = input.subarray(start, end)
+  if (/[\x00-\x1f\x7f]/.test(latin1)) {
+    const text = LENIENT_UTF8.decode(bytes).replace(/[\x00-\x1f\x7f]/g, '\ufffd')
+    return { kind: 'bad-line', problem: 'control-character', text }
+  }
   try {
-    return { kind: 'line', text: UTF8.decode(input.subarray(start, end)) }
+    return { kind: 'line', text: UTF8.decode(bytes) }
   } catch {
-    return { kind: 'bad-line', problem: 'not-utf8' }
+    return { kind: 'bad-line', problem: 'not-utf8', text: LENIENT_UTF8.decode(bytes) }
   }
 }

@@ -2,8 +2,15 @@
  * Command lines (RFC 2033 §4, RFC 5321 §4.1): the verb, and the arguments of those commands that have any. A
  * fault is a reply, ready to be sent.
  */
-import { type Address, parseForwardPath, parseReversePath, type ReversePath } from '../core/address.ts'
+import {
+  type Address,
+  internalForwardPath,
+  parseForwardPath,
+  parseReversePath,
+  type ReversePath,
+} from '../core/address.ts'
 import type { Reply } from '../core/reply.ts'
+import type { Door } from './door.ts'
 import { REPLIES } from './replies.ts'
 
 /** The arguments of a command, or what is wrong with them. */
@@ -98,13 +105,20 @@ export function parseMail(rest: string): Arguments<MailArguments> {
   }
 }
 
-/** Reads the arguments of RCPT; no parameter is offered. */
-export function parseRcpt(rest: string): Arguments<Address> {
+/**
+ * Reads the arguments of RCPT; no parameter is offered. At the delivery door the MTA has taken the address long ago: one
+ * that no mailbox can have is one that no list has, and refusing it would make a bounce of it.
+ */
+export function parseRcpt(rest: string, door: Door): Arguments<Address> {
   const cut = cutArguments('TO:', rest, REPLIES.rcptSyntax)
   if (!cut.ok) return cut
   if (cut.value.parameters.size > 0) return fault(REPLIES.unknownParameter)
   // RFC 5321 §4.1.1.3: this one name needs no domain.
-  if (/^<postmaster>$/i.test(cut.value.path)) return fault(REPLIES.postmaster)
-  const recipient = parseForwardPath(cut.value.path)
-  return recipient.ok ? { ok: true, value: recipient.value } : fault(REPLIES.badRecipient)
+  const { path } = cut.value
+  if (/^<postmaster>$/i.test(path)) return fault(door === 'delivery' ? REPLIES.misrouted : REPLIES.postmaster)
+  const recipient = parseForwardPath(path)
+  if (recipient.ok) return { ok: true, value: recipient.value }
+  if (door === 'callout') return fault(REPLIES.badRecipient)
+  const taken = internalForwardPath(path.slice(1, -1))
+  return taken.ok ? { ok: true, value: taken.value } : fault(REPLIES.misrouted)
 }

@@ -170,7 +170,7 @@ export class Connection {
 
   #settle(mail: CompleteMail): void {
     const spool = this.#spool
-    if (spool === undefined) throw new Error('a message ended that never began')
+    if (spool === undefined && mail.kept) throw new Error('a message ended that never began')
     const { client, sender, smtputf8, mtaName } = mail
     const envelope: Envelope = {
       sender,

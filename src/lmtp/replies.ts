@@ -3,6 +3,7 @@
  * code (RFC 3463), in the order in which a session comes to them.
  */
 import { formatReply, makeReply, type Reply } from '../core/reply.ts'
+import type { Door } from './door.ts'
 import { XFORWARD_ATTRIBUTES } from './xforward.ts'
 
 function made(code: number, enhanced: string, text: string): Reply {
@@ -57,6 +58,16 @@ export const REPLIES = {
     '5.1.1',
     'The postmaster is no list; the mail server should deliver to the postmaster itself',
   ),
+  misrouted: made(
+    451,
+    '4.3.5',
+    'This is no address of a list; the mail server should not send its mail to this port',
+  ),
+  questionsOnly: made(
+    451,
+    '4.3.5',
+    'This port answers questions only; the mail server should send its mail to the other one',
+  ),
 
   systemFull: made(451, '4.3.1', 'There is no room for the message at the moment; try again later'),
   ownFault: made(451, '4.3.0', 'Temporary failure; try again later'),
@@ -73,14 +84,18 @@ export const START_DATA = '354 End the message with <CR><LF>.<CR><LF>\r\n'
 export interface Offer {
   /** What it calls itself. */
   readonly hostname: string
-  /** In octets; advertised as SIZE. */
+  /** In octets. */
   readonly maxSize: number
+  readonly door: Door
   /** Whether this MTA's XFORWARD is offered and believed. */
   readonly xforward: boolean
 }
 
-/** The answer to LHLO (RFC 5321 §4.1.1.1); it has no enhanced codes, either. */
-export function lhloReply({ hostname, maxSize, xforward }: Offer): string {
+/**
+ * The answer to LHLO (RFC 5321 §4.1.1.1); it has no enhanced codes, either. Where mail is delivered no limit is told
+ * (RFC 1870 §3: a SIZE of 0): MTAs that know of one make a bounce of what is larger by themselves.
+ */
+export function lhloReply({ hostname, maxSize, door, xforward }: Offer): string {
   const lines = [
     hostname,
     'PIPELINING',
@@ -89,7 +104,7 @@ export function lhloReply({ hostname, maxSize, xforward }: Offer): string {
     'SMTPUTF8',
     ...(xforward ? [`XFORWARD ${XFORWARD_ATTRIBUTES.join(' ')}`] : []),
   ]
-  return `${lines.map(line => `250-${line}\r\n`).join('')}250 SIZE ${maxSize}\r\n`
+  return `${lines.map(line => `250-${line}\r\n`).join('')}250 SIZE ${door === 'callout' ? maxSize : 0}\r\n`
 }
 
 /** A reply as on the wire. */

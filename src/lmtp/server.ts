@@ -12,12 +12,13 @@ import { type ConnectionCounts, connectionCounts } from '../app/meters.ts'
 import type { Clock } from '../app/ports.ts'
 import { contains, type Network, parseIpAddress } from '../core/network.ts'
 import { Connection, type ConnectionParts, type ConnectionSettings, lastWord } from './connection.ts'
+import type { Door } from './door.ts'
 import type { LmtpCounts, SinkMeter } from './settle.ts'
 
 export interface LmtpSettings {
   /** What the sink calls itself. */
   readonly hostname: string
-  /** In octets; advertised as SIZE. */
+  /** In octets. */
   readonly maxSize: number
   /** RCPT commands of one transaction that are looked at. */
   readonly maxRecipients: number
@@ -52,6 +53,8 @@ export interface LmtpParts {
 export interface LmtpFront extends FrontServer {
   readonly front: 'lmtp'
   readonly counts: Readonly<LmtpCounts>
+  /** For mail, or for questions only. */
+  newServer(door?: Door): Server
 }
 
 const DATA_TIMEOUT_MS = 3_600_000
@@ -74,7 +77,15 @@ function isIn(networks: readonly Network[], remoteAddress: string | undefined): 
 
 /** Makes the sink. Its servers are made by `newServer`, and do not listen yet. */
 export function createLmtpFront({ settings, log, ...given }: LmtpParts): LmtpFront {
-  const counts: LmtpCounts = { messages: 0, delivered: 0, held: 0, discarded: 0, refused: 0, failed: 0 }
+  const counts: LmtpCounts = {
+    messages: 0,
+    delivered: 0,
+    held: 0,
+    discarded: 0,
+    refused: 0,
+    failed: 0,
+    late: 0,
+  }
   const parts: ConnectionParts = {
     gate: given.gate,
     deliveryFor: given.deliveryFor,
@@ -90,8 +101,9 @@ export function createLmtpFront({ settings, log, ...given }: LmtpParts): LmtpFro
   let draining = false
 
   /** Settings may change while we run: a connection keeps those it began with. */
-  function connectionSettings(socket: Socket, isUnix: boolean): ConnectionSettings {
+  function connectionSettings(socket: Socket, isUnix: boolean, door: Door): ConnectionSettings {
     return {
+      door,
       hostname: settings.hostname,
       maxSize: settings.maxSize,
       maxRecipients: settings.maxRecipients,
@@ -108,7 +120,8 @@ export function createLmtpFront({ settings, log, ...given }: LmtpParts): LmtpFro
     if (draining) return `421 ${hostname} is shutting down; try again later\r\n`
     if (!isUnix && !isIn(settings.allow, socket.remoteAddress)) {
       log.warn('connection refused', { mta: socket.remoteAddress, why: 'not from an allowed network' })
-      return `554 ${hostname} does not take mail from this host\r\n`
+      // Not for good: that it is not allowed is the configuration's fault, and no mail's.
+      return `421 ${hostname} does not take mail from this host\r\n`
     }
     if (connections.size >= settings.maxConnections) {
       log.warn('connection refused', { mta: socket.remoteAddress, why: 'too many connections' })
@@ -117,7 +130,7 @@ export function createLmtpFront({ settings, log, ...given }: LmtpParts): LmtpFro
     return undefined
   }
 
-  function serve(socket: Socket): void {
+  function serve(socket: Socket, door: Door): void {
     // Its own end, as a client that is gone already has no address, either.
     const isUnix = socket.localAddress === undefined
     const refused = refusal(socket, isUnix)
@@ -129,7 +142,7 @@ export function createLmtpFront({ settings, log, ...given }: LmtpParts): LmtpFro
       lastWord(socket, refused)
       return
     }
-    const connection = new Connection(socket, parts, connectionSettings(socket, isUnix))
+    const connection = new Connection(socket, parts, connectionSettings(socket, isUnix, door))
     connections.set(socket, connection)
     counted.accepted++
     counted.open++
@@ -144,8 +157,8 @@ export function createLmtpFront({ settings, log, ...given }: LmtpParts): LmtpFro
     front: 'lmtp',
     counts,
 
-    newServer(): Server {
-      return createServer({ allowHalfOpen: true, noDelay: true }, serve)
+    newServer(door = 'delivery'): Server {
+      return createServer({ allowHalfOpen: true, noDelay: true }, socket => serve(socket, door))
     },
 
     async drain(graceMs: number): Promise<void> {

@@ -2,7 +2,7 @@
  * The words between a session and whoever drives it: what it is told, and what it wants done.
  */
 import type { Reply } from '../core/reply.ts'
-import type { DataTransaction, MailTransaction, RcptTransaction } from '../core/transaction.ts'
+import type { MailTransaction, RcptTransaction } from '../core/transaction.ts'
 import type { Verdict } from '../core/verdict.ts'
 import type { Incoming } from './codec.ts'
 import type { Offer } from './replies.ts'
@@ -13,10 +13,12 @@ export interface SessionSettings extends Offer {
   readonly maxRecipients: number
 }
 
-/** A message whose bytes are all here. */
+/** A message that has come to its end. */
 export interface CompleteMail extends Mail {
   /** In octets, as counted. */
   readonly size: number
+  /** Whether its bytes are here: not if it is larger than what is taken. */
+  readonly kept: boolean
   readonly smtputf8: boolean
   /** What the MTA called itself at LHLO. */
   readonly mtaName: string
@@ -35,7 +37,7 @@ export type SessionEvent =
   | { readonly kind: 'settled'; readonly replies: readonly Reply[] }
   | { readonly kind: 'end'; readonly reason: EndReason }
 
-export type AskedTransaction = MailTransaction | RcptTransaction | DataTransaction
+export type AskedTransaction = MailTransaction | RcptTransaction
 
 export type Effect =
   /** One reply with its line ends, to be sent in order. */

@@ -21,7 +21,6 @@ import type {
 } from './session-events.ts'
 import {
   type AcceptedAtRcpt,
-  dataTransaction,
   isAccepting,
   type Mail,
   mailTransaction,
@@ -41,7 +40,6 @@ interface Transaction extends Omit<Mail, 'recipients'> {
 type Question =
   | { readonly phase: 'MAIL'; readonly arguments: MailArguments }
   | { readonly phase: 'RCPT'; readonly transaction: Transaction; readonly recipient: Address }
-  | { readonly phase: 'DATA'; readonly transaction: Transaction }
   | { readonly phase: 'END-OF-MESSAGE'; readonly recipients: number }
 
 /** A message whose data is coming in. */
@@ -60,6 +58,13 @@ const LINE_FAULTS: { readonly [P in LineProblem]: Reply } = {
   'control-character': REPLIES.controlCharacter,
   'not-utf8': REPLIES.notUtf8,
 }
+
+/** An address is the sender's fault, not the MTA's. */
+const ADDRESS_FAULTS: ReadonlySet<Reply> = new Set<Reply>([
+  REPLIES.badRecipient,
+  REPLIES.postmaster,
+  REPLIES.misrouted,
+])
 
 const END_REPLIES: { readonly [R in EndReason]: Reply } = {
   shutdown: REPLIES.shuttingDown,
@@ -99,9 +104,7 @@ export class LmtpSession {
       case 'line':
         return this.#command(event.text)
       case 'bad-line':
-        return event.problem === 'endless'
-          ? this.#goodbye(REPLIES.lineTooLong)
-          : this.#fault(LINE_FAULTS[event.problem])
+        return this.#badLine(event.problem, event.text)
       case 'data':
         return this.#data(event.data)
       case 'data-end':
@@ -153,6 +156,13 @@ export class LmtpSession {
     }
   }
 
+  #badLine(problem: LineProblem, text = ''): readonly Effect[] {
+    if (problem === 'endless') return this.#goodbye(REPLIES.lineTooLong)
+    // An MTA took these addresses long ago. They are nobody's; refusing them here would make a bounce of each.
+    const takenBefore = this.#settings.door === 'delivery' && /^(?:MAIL|RCPT) /i.test(text)
+    return takenBefore ? this.#command(text) : this.#fault(LINE_FAULTS[problem])
+  }
+
   #lhlo(name: string): readonly Effect[] {
     if (name === '' || name.includes(' ')) return this.#fault(REPLIES.lhloSyntax)
     this.#reset()
@@ -175,32 +185,41 @@ export class LmtpSession {
     const mail = parseMail(rest)
     if (!mail.ok) return this.#fault(mail.fault)
     const { sender, size } = mail.value
+    // What there is to say about the sender of a message that was taken is said of each recipient.
+    if (this.#settings.door === 'delivery') return this.#begin(mail.value)
     if (size !== undefined && size > this.#settings.maxSize) return say(REPLIES.tooBig)
     this.#question = { phase: 'MAIL', arguments: mail.value }
     return this.#ask(mailTransaction(clientOf(this.#forwarded), sender))
   }
 
+  #begin({ sender, size, smtputf8 }: MailArguments): readonly Effect[] {
+    const client = clientOf(this.#forwarded)
+    this.#transaction = { client, sender, declaredSize: size, smtputf8, recipients: [], asked: 0 }
+    this.#errors = 0
+    return say(REPLIES.senderOk)
+  }
+
   #rcpt(rest: string): readonly Effect[] {
     const transaction = this.#transaction
     if (transaction === undefined) return this.#fault(REPLIES.mailFirst)
-    const recipient = parseRcpt(rest)
+    const { door } = this.#settings
+    const recipient = parseRcpt(rest, door)
     if (!recipient.ok) {
-      // An address is the sender's fault, not the MTA's.
-      const addressed = recipient.fault === REPLIES.badRecipient || recipient.fault === REPLIES.postmaster
-      return addressed ? say(recipient.fault) : this.#fault(recipient.fault)
+      return ADDRESS_FAULTS.has(recipient.fault) ? say(recipient.fault) : this.#fault(recipient.fault)
     }
     if (transaction.asked >= this.#settings.maxRecipients) return say(REPLIES.tooManyRecipients)
     transaction.asked++
     this.#question = { phase: 'RCPT', transaction, recipient: recipient.value }
-    return this.#ask(rcptTransaction(transaction, recipient.value))
+    return this.#ask(rcptTransaction(transaction, recipient.value, door))
   }
 
   #dataCommand(): readonly Effect[] {
     const transaction = this.#transaction
     if (transaction === undefined) return this.#fault(REPLIES.mailFirst)
     if (transaction.recipients.length === 0) return this.#fault(REPLIES.rcptFirst)
-    this.#question = { phase: 'DATA', transaction }
-    return this.#ask(dataTransaction(transaction))
+    if (this.#settings.door === 'callout') return say(REPLIES.questionsOnly)
+    this.#incomplete = { transaction, size: 0 }
+    return [{ kind: 'begin-message' }, { kind: 'reply', text: START_DATA }]
   }
 
   #ask(tx: AskedTransaction): readonly Effect[] {
@@ -211,26 +230,15 @@ export class LmtpSession {
     const question = this.#question
     if (question === undefined || question.phase === 'END-OF-MESSAGE') throw new Error('nothing was asked')
     this.#question = undefined
-    const reply = replyTo(question.phase, verdict)
+    const reply = replyTo(question.phase, verdict, this.#settings.door)
     switch (question.phase) {
-      case 'MAIL': {
-        if (reply !== undefined) return say(reply)
-        const { sender, size, smtputf8 } = question.arguments
-        const client = clientOf(this.#forwarded)
-        this.#transaction = { client, sender, declaredSize: size, smtputf8, recipients: [], asked: 0 }
-        this.#errors = 0
-        return say(REPLIES.senderOk)
-      }
+      case 'MAIL':
+        return reply === undefined ? this.#begin(question.arguments) : say(reply)
       case 'RCPT': {
         const { transaction, recipient } = question
         if (isAccepting(verdict)) transaction.recipients.push({ recipient, verdict })
         return say(reply ?? REPLIES.ok)
       }
-      case 'DATA':
-        // A refusal leaves the transaction as it is: RSET or another recipient may follow.
-        if (reply !== undefined) return say(reply)
-        this.#incomplete = { transaction: question.transaction, size: 0 }
-        return [{ kind: 'begin-message' }, { kind: 'reply', text: START_DATA }]
     }
   }
 
@@ -250,11 +258,11 @@ export class LmtpSession {
     const { transaction, size } = incomplete
     this.#incomplete = undefined
     this.#question = { phase: 'END-OF-MESSAGE', recipients: transaction.recipients.length }
-    if (size > this.#settings.maxSize) return this.#settled(transaction.recipients.map(() => REPLIES.tooBig))
     const { client, sender, declaredSize, smtputf8, recipients } = transaction
     const mtaName = this.#mtaName ?? ''
     const queueId = this.#forwarded.IDENT
-    const mail = { client, sender, declaredSize, recipients, size, smtputf8, mtaName, queueId }
+    const kept = size <= this.#settings.maxSize
+    const mail = { client, sender, declaredSize, recipients, size, kept, smtputf8, mtaName, queueId }
     return [{ kind: 'settle', mail }]
   }
 

@@ -3,19 +3,14 @@
  * gives exactly one reply for each recipient, in order (RFC 2033 §4.2). Whatever fails here is temporary.
  */
 import type { Gate } from '../app/gate.ts'
-import type { Log } from '../app/log.ts'
-import type {
-  Delivery,
-  DeliveryOutcome,
-  DeliveryRecipient,
-  Envelope,
-  HoldGrounds,
-} from '../app/message.ts'
-import type { CopyOutcome } from '../app/meters.ts'
+import type { Log, LogFields } from '../app/log.ts'
+import type { Delivery, Envelope, HoldGrounds } from '../app/message.ts'
 import { MessageReader, type MessageReading } from '../app/message-reader.ts'
+import type { CopyOutcome } from '../app/meters.ts'
+import type { Reason } from '../core/reason.ts'
 import { formatReply, type Reply } from '../core/reply.ts'
-import type { ListAddress } from '../core/transaction.ts'
 import type { Verdict } from '../core/verdict.ts'
+import { type Copy, deliverCopies, type Outcome } from './copies.ts'
 import { REPLIES, takenReply } from './replies.ts'
 import type { CompleteMail } from './session-events.ts'
 import type { Spool } from './spool.ts'
@@ -29,6 +24,8 @@ export interface LmtpCounts {
   discarded: number
   refused: number
   failed: number
+  /** Of those that were held and discarded: what the law would have let pass, and the next hop or their size did not. */
+  late: number
 }
 
 /** Where the sink's work is counted for others. */
@@ -46,36 +43,6 @@ export interface SettleParts {
   readonly log: Log
   readonly counts: LmtpCounts
   readonly meter?: SinkMeter
-}
-
-/** What became of one recipient's copy. */
-type Outcome =
-  | {
-      readonly kind: 'refused'
-      readonly reply: Reply
-      readonly list: ListAddress | undefined
-      /** The delivery that was told so by the next hop, where it was not the law, and what went wrong there. */
-      readonly delivery?: string
-      readonly cause?: unknown
-    }
-  | { readonly kind: 'discarded'; readonly list: ListAddress | undefined }
-  | {
-      readonly kind: 'delivered' | 'held'
-      readonly list: ListAddress
-      readonly delivery: string
-      readonly reply: Reply | undefined
-    }
-  | {
-      readonly kind: 'failed'
-      readonly list?: ListAddress
-      readonly delivery?: string
-      readonly cause: unknown
-    }
-
-/** One recipient's copy that is to be kept, and its place among all recipients. */
-interface Copy {
-  readonly place: number
-  readonly to: DeliveryRecipient
 }
 
 /**
@@ -107,46 +74,6 @@ async function judge(
   )
 }
 
-async function deliverAll(
-  delivery: Delivery,
-  envelope: Envelope,
-  spool: Spool,
-  copies: readonly Copy[],
-): Promise<readonly DeliveryOutcome[]> {
-  const failed = (cause: unknown): readonly DeliveryOutcome[] => copies.map(() => ({ kind: 'failed', cause }))
-  try {
-    const recipients = copies.map(copy => copy.to)
-    const outcomes = await delivery.deliver(envelope, spool, recipients)
-    if (outcomes.length === copies.length) return outcomes
-    return failed(
-      new Error(`${delivery.name} told the fate of ${outcomes.length} copies of ${copies.length}`),
-    )
-  } catch (error) {
-    return failed(error)
-  }
-}
-
-function outcomeOf(
-  delivered: DeliveryOutcome | undefined,
-  { list, disposition }: DeliveryRecipient,
-  { name }: Delivery,
-): Outcome {
-  switch (delivered?.kind) {
-    case 'delivered':
-      return {
-        kind: disposition === 'hold' ? 'held' : 'delivered',
-        list,
-        delivery: name,
-        reply: delivered.reply,
-      }
-    case 'refused':
-      return { ...delivered, list, delivery: name }
-    case 'failed':
-    case undefined:
-      return { kind: 'failed', list, delivery: name, cause: delivered?.cause }
-  }
-}
-
 /** Why a copy is held: by the end of the message, or else by RCPT. */
 function groundsOf({ client }: CompleteMail, atRcpt: Verdict, atEnd: Verdict): HoldGrounds {
   const { reason, rule, inPlaceOf } = atEnd.kind === 'hold' ? atEnd : atRcpt
@@ -172,12 +99,25 @@ function deliveryOf(parts: Pick<SettleParts, 'deliveryFor'>, name: string | unde
   }
 }
 
+/**
+ * A message that is too large to be taken. Nothing of it was kept, so it cannot be held either: who may not be refused
+ * has lost it.
+ */
+function tooBig({ recipients }: CompleteMail): readonly Outcome[] {
+  return recipients.map(({ verdict: { kind, list, lateRefusal } }) => {
+    if (kind === 'discard') return { kind: 'discarded', list }
+    if (lateRefusal === undefined) return { kind: 'refused', reply: REPLIES.tooBig, list }
+    return { kind: 'discarded', list, insteadOf: REPLIES.tooBig }
+  })
+}
+
 async function outcomesOf(
   parts: SettleParts,
   envelope: Envelope,
   mail: CompleteMail,
-  spool: Spool,
+  spool: Spool | undefined,
 ): Promise<readonly Outcome[]> {
+  if (spool === undefined) return tooBig(mail)
   if (spool.failure !== undefined) {
     return mail.recipients.map(() => ({ kind: 'failed', cause: spool.failure }))
   }
@@ -202,15 +142,16 @@ async function outcomesOf(
       const { disposition } = fate
       const grounds = disposition === 'hold' ? groundsOf(mail, verdict, atEnd) : undefined
       const to = { recipient, list, service, disposition, ...(grounds !== undefined && { grounds }) }
-      const copy = { place, to }
+      const copy = { place, to, lateRefusal: atEnd.lateRefusal }
       copies.set(delivery.value, [...(copies.get(delivery.value) ?? []), copy])
     }
   }
   await Promise.all(
     [...copies].map(async ([delivery, batch]) => {
-      const delivered = await deliverAll(delivery, envelope, spool, batch)
-      for (const [index, { place, to }] of batch.entries()) {
-        outcomes[place] = outcomeOf(delivered[index], to, delivery)
+      const delivered = await deliverCopies(delivery, envelope, spool, batch)
+      for (const [index, { place }] of batch.entries()) {
+        const outcome = delivered[index]
+        if (outcome !== undefined) outcomes[place] = outcome
       }
     }),
   )
@@ -223,6 +164,12 @@ function failureReply(cause: unknown): Reply {
   return code === 'ENOSPC' || code === 'EDQUOT' ? REPLIES.systemFull : REPLIES.ownFault
 }
 
+/** What the log says of a copy that was held or dropped because its refusal would have been a bounce. */
+function lateFields(kind: Outcome['kind'], insteadOf: Reply): LogFields {
+  const reason: Reason = kind === 'held' ? 'late-refusal-held' : 'late-refusal-discarded'
+  return { reason, insteadOf: formatReply(insteadOf) }
+}
+
 /** Notes what became of a copy, and says it to the MTA. */
 function report(
   parts: SettleParts,
@@ -232,6 +179,8 @@ function report(
   parts.counts[outcome.kind]++
   parts.meter?.copy('delivery' in outcome ? outcome.delivery : undefined, outcome.kind)
   const { kind } = outcome
+  const late = 'insteadOf' in outcome ? lateFields(kind, outcome.insteadOf) : {}
+  if ('insteadOf' in outcome) parts.counts.late++
   switch (outcome.kind) {
     case 'refused': {
       const { code, enhanced } = outcome.reply
@@ -255,7 +204,7 @@ function report(
       return failureReply(cause)
     }
     case 'discarded':
-      parts.log.info('message discarded', { ...about, list: outcome.list })
+      parts.log.info('message discarded', { ...about, list: outcome.list, ...late })
       return takenReply(about.recipient, about.id, false)
     case 'delivered':
     case 'held':
@@ -264,17 +213,21 @@ function report(
         list: outcome.list,
         delivery: outcome.delivery,
         ...(outcome.reply !== undefined && { reply: formatReply(outcome.reply) }),
+        ...late,
       })
       return takenReply(about.recipient, about.id, kind === 'held')
   }
 }
 
-/** Settles a message that is whole and kept in the spool: one reply for each recipient, in order. Does not reject. */
+/**
+ * Settles a message that has come to its end: one reply for each recipient, in order. Without a spool it was larger than
+ * what is taken. Does not reject.
+ */
 export async function settle(
   parts: SettleParts,
   envelope: Envelope,
   mail: CompleteMail,
-  spool: Spool,
+  spool: Spool | undefined,
 ): Promise<readonly Reply[]> {
   parts.counts.messages++
   parts.meter?.message()

@@ -8,16 +8,19 @@ import type { Reason } from '../core/reason.ts'
 import type { Reply } from '../core/reply.ts'
 import type {
   Client,
-  DataTransaction,
   EndOfMessageTransaction,
   MailTransaction,
   RcptTransaction,
 } from '../core/transaction.ts'
-import { acceptedKind, type Verdict, type VerdictKind } from '../core/verdict.ts'
+import type { Verdict, VerdictKind } from '../core/verdict.ts'
+import type { Door } from './door.ts'
 import { REPLIES } from './replies.ts'
 
-/** The phases that LMTP asks at. LHLO tells of the MTA, which is ours and is not judged. */
-export const ASKED_PHASES = ['MAIL', 'RCPT', 'DATA', 'END-OF-MESSAGE'] as const
+/**
+ * The phases that LMTP asks at: MAIL at the callout door, the end of a message at the delivery door, RCPT at both. LHLO
+ * tells of the MTA, which is ours and is not judged, and at DATA nobody is to be refused any more.
+ */
+export const ASKED_PHASES = ['MAIL', 'RCPT', 'END-OF-MESSAGE'] as const
 export type AskedPhase = (typeof ASKED_PHASES)[number]
 
 /**
@@ -34,13 +37,13 @@ export type Treatment = 'go-on' | 'own-reply' | 'not-ours' | 'hold' | 'drop'
 export const TREATMENTS: {
   readonly [K in VerdictKind]: { readonly [P in AskedPhase]: Treatment }
 } = {
-  accept: { MAIL: 'go-on', RCPT: 'own-reply', DATA: 'go-on', 'END-OF-MESSAGE': 'go-on' },
-  hold: { MAIL: 'go-on', RCPT: 'own-reply', DATA: 'go-on', 'END-OF-MESSAGE': 'hold' },
-  discard: { MAIL: 'go-on', RCPT: 'own-reply', DATA: 'go-on', 'END-OF-MESSAGE': 'drop' },
-  later: { MAIL: 'go-on', RCPT: 'own-reply', DATA: 'go-on', 'END-OF-MESSAGE': 'hold' },
-  reject: { MAIL: 'own-reply', RCPT: 'own-reply', DATA: 'own-reply', 'END-OF-MESSAGE': 'own-reply' },
-  defer: { MAIL: 'own-reply', RCPT: 'own-reply', DATA: 'own-reply', 'END-OF-MESSAGE': 'own-reply' },
-  none: { MAIL: 'go-on', RCPT: 'not-ours', DATA: 'go-on', 'END-OF-MESSAGE': 'not-ours' },
+  accept: { MAIL: 'go-on', RCPT: 'own-reply', 'END-OF-MESSAGE': 'go-on' },
+  hold: { MAIL: 'go-on', RCPT: 'own-reply', 'END-OF-MESSAGE': 'hold' },
+  discard: { MAIL: 'go-on', RCPT: 'own-reply', 'END-OF-MESSAGE': 'drop' },
+  later: { MAIL: 'go-on', RCPT: 'own-reply', 'END-OF-MESSAGE': 'hold' },
+  reject: { MAIL: 'own-reply', RCPT: 'own-reply', 'END-OF-MESSAGE': 'own-reply' },
+  defer: { MAIL: 'own-reply', RCPT: 'own-reply', 'END-OF-MESSAGE': 'own-reply' },
+  none: { MAIL: 'go-on', RCPT: 'not-ours', 'END-OF-MESSAGE': 'not-ours' },
 }
 
 /** The verdict that took a recipient in at RCPT. */
@@ -65,8 +68,8 @@ export function mailTransaction(client: Client, sender: ReversePath): MailTransa
   return { phase: 'MAIL', front: 'lmtp', client, sender }
 }
 
-/** No `message`: posts are counted where the client is still there, not in the sink. */
-export function rcptTransaction(mail: Mail, recipient: Address): RcptTransaction {
+/** No `message`: posts are counted where the client's own MTA asks, not in the sink. */
+export function rcptTransaction(mail: Mail, recipient: Address, door: Door): RcptTransaction {
   const { client, sender, declaredSize } = mail
   return {
     phase: 'RCPT',
@@ -77,19 +80,7 @@ export function rcptTransaction(mail: Mail, recipient: Address): RcptTransaction
     recipientsBefore: mail.recipients.length,
     // SIZE=0 is said by clients that do not know.
     ...(declaredSize !== undefined && declaredSize > 0 && { size: declaredSize }),
-  }
-}
-
-export function dataTransaction(mail: Mail): DataTransaction {
-  return {
-    phase: 'DATA',
-    front: 'lmtp',
-    client: mail.client,
-    sender: mail.sender,
-    recipients: mail.recipients.map(({ recipient, verdict }) => ({
-      recipient,
-      kind: acceptedKind(verdict),
-    })),
+    ...(door === 'delivery' && { afterAcceptance: true }),
   }
 }
 
@@ -123,14 +114,20 @@ export function endOfMessageTransaction(
   }
 }
 
-function notOurs(verdict: Verdict): Reply {
+/** Mail that should not have come here waits until the mail server's configuration is put right. */
+function notOurs(verdict: Verdict, door: Door): Reply {
+  if (door === 'delivery') return REPLIES.misrouted
   return verdict.reason === 'postmaster' ? REPLIES.postmaster : REPLIES.recipientElsewhere
 }
 
-/** The reply to MAIL, RCPT or DATA; `undefined` where nothing is objected and the phase's own answer is due. */
-export function replyTo(phase: Exclude<AskedPhase, 'END-OF-MESSAGE'>, verdict: Verdict): Reply | undefined {
+/** The reply to MAIL or RCPT; `undefined` where nothing is objected and the phase's own answer is due. */
+export function replyTo(
+  phase: Exclude<AskedPhase, 'END-OF-MESSAGE'>,
+  verdict: Verdict,
+  door: Door,
+): Reply | undefined {
   const treatment = TREATMENTS[verdict.kind][phase]
-  if (treatment === 'not-ours') return notOurs(verdict)
+  if (treatment === 'not-ours') return notOurs(verdict, door)
   return treatment === 'own-reply' && verdict.kind !== 'none' ? verdict.reply : undefined
 }
 
@@ -181,9 +178,9 @@ export function fateOf(atRcpt: AcceptingVerdict, atEnd: Verdict): Fate {
     case 'drop':
       return DROP
     case 'not-ours':
-      return { kind: 'refuse', reply: notOurs(atEnd) }
+      return { kind: 'refuse', reply: REPLIES.misrouted }
     case 'own-reply':
-      return { kind: 'refuse', reply: atEnd.kind === 'none' ? notOurs(atEnd) : atEnd.reply }
+      return { kind: 'refuse', reply: atEnd.kind === 'none' ? REPLIES.misrouted : atEnd.reply }
     case 'go-on':
       if (atEnd.reason === 'admitted-before' && atRcpt.kind !== 'later') return FATE_AT_RCPT[atRcpt.kind]
       return NOTHING_TO_ADD.has(atEnd.reason) ? FATE_AT_RCPT[atRcpt.kind] : DELIVER

@@ -167,26 +167,26 @@ describe('unix sockets', () => {
 
 describe('sockets from systemd', () => {
   test.each<[string, Record<string, string>, object]>([
-    ['none', {}, { fds: { policy: [], milter: [], lmtp: [], socketmap: [], web: [] }, strangers: [] }],
+    ['none', {}, { fds: { policy: [], milter: [], lmtp: [], callout: [], socketmap: [], web: [] }, strangers: [] }],
     [
       'by name',
       { LISTEN_PID: '7', LISTEN_FDS: '4', LISTEN_FDNAMES: 'lmtp:policy:policy:ftp' },
-      { fds: { policy: [4, 5], milter: [], lmtp: [3], socketmap: [], web: [] }, strangers: ['web'] },
+      { fds: { policy: [4, 5], milter: [], lmtp: [3], callout: [], socketmap: [], web: [] }, strangers: ['ftp'] },
     ],
     [
       'for another process',
       { LISTEN_PID: '8', LISTEN_FDS: '1', LISTEN_FDNAMES: 'lmtp' },
-      { fds: { policy: [], milter: [], lmtp: [], socketmap: [], web: [] }, strangers: [] },
+      { fds: { policy: [], milter: [], lmtp: [], callout: [], socketmap: [], web: [] }, strangers: [] },
     ],
     [
       'without names',
       { LISTEN_PID: '7', LISTEN_FDS: '1' },
-      { fds: { policy: [], milter: [], lmtp: [], socketmap: [], web: [] }, strangers: [''] },
+      { fds: { policy: [], milter: [], lmtp: [], callout: [], socketmap: [], web: [] }, strangers: [''] },
     ],
     [
       'in a number that is none',
       { LISTEN_PID: '7', LISTEN_FDS: 'x', LISTEN_FDNAMES: 'lmtp' },
-      { fds: { policy: [], milter: [], lmtp: [], socketmap: [], web: [] }, strangers: [] },
+      { fds: { policy: [], milter: [], lmtp: [], callout: [], socketmap: [], web: [] }, strangers: [] },
     ],
   ])('%s', (_, env, expected) => {
     expect(inheritedSockets(env, 7)).toEqual(expected)

@@ -30,8 +30,8 @@ describe('what can change at once, and what cannot', () => {
     [
       'endpoints',
       '',
-      '[policy]\nlisten = []\n[lmtp]\nlisten = ["[::1]:1"]\n[socketmap]\nlisten = []',
-      ['policy.listen', 'lmtp.listen', 'socketmap.listen'],
+      '[policy]\nlisten = []\n[lmtp]\nlisten = ["[::1]:1"]\ncallout_listen = []\n[socketmap]\nlisten = []\n[web]\nlisten = []',
+      ['policy.listen', 'lmtp.listen', 'lmtp.callout_listen', 'socketmap.listen', 'web.listen'],
     ],
     [
       'modes',
@@ -57,7 +57,12 @@ describe('what can change at once, and what cannot', () => {
       store: old.store,
       trial: old.trial,
       policy: { ...next.policy, listen: old.policy.listen, socketMode: old.policy.socketMode },
-      lmtp: { ...next.lmtp, listen: old.lmtp.listen, socketMode: old.lmtp.socketMode },
+      lmtp: {
+        ...next.lmtp,
+        listen: old.lmtp.listen,
+        calloutListen: old.lmtp.calloutListen,
+        socketMode: old.lmtp.socketMode,
+      },
       socketmap: {
         ...next.socketmap,
         listen: old.socketmap.listen,

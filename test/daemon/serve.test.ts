@@ -45,9 +45,10 @@ const PLACES =
 
 /** Fronts without a word about them are off: their ports are taken where tests run side by side. */
 function configure(text: string = PLACES): void {
-  const silent = ['milter', 'socketmap'].filter(front => !text.includes(`[${front}]`))
+  const silent = ['milter', 'socketmap', 'web'].filter(front => !text.includes(`[${front}]`))
   const off = silent.map(front => `\n[${front}]\nlisten = []\n`)
-  writeFileSync(join(cwd, 'postern.toml'), text + off.join(''))
+  const lmtp = text.replace('[lmtp]\n', '[lmtp]\ncallout_listen = []\n')
+  writeFileSync(join(cwd, 'postern.toml'), lmtp + off.join(''))
 }
 
 function start(options: Omit<ServedOptions, 'cwd'> = {}): Served {

@@ -30,7 +30,7 @@ afterEach(async () => {
 function configure(socketmap: string, lmtp = 'unix:lmtp'): void {
   writeFileSync(
     join(cwd, 'postern.toml'),
-    `[store]\npath = "store"\n[policy]\nlisten = []\n[milter]\nlisten = []\n[web]\nlisten = []\n[lmtp]\nlisten = ["${lmtp}"]\n[socketmap]\n${socketmap}\n`,
+    `[store]\npath = "store"\n[policy]\nlisten = []\n[milter]\nlisten = []\n[web]\nlisten = []\n[lmtp]\nlisten = ["${lmtp}"]\ncallout_listen = []\n[socketmap]\n${socketmap}\n`,
   )
 }
 

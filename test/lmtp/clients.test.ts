@@ -68,27 +68,26 @@ describe('nodemailer', () => {
     const info = await transport(await start()).sendMail({
       envelope: {
         from: 'eve@example.com',
-        to: ['open@lists.example.org', 'team@lists.example.org', 'team-owner@lists.example.org'],
+        to: ['open@lists.example.org', 'bob@elsewhere.example', 'team-owner@lists.example.org'],
       },
       raw: 'From: eve@example.com\r\nSubject: x\r\n\r\n.\r\n..two\r\nend\r\n',
     })
     expect(info).toMatchObject({
       accepted: ['open@lists.example.org', 'team-owner@lists.example.org'],
-      rejected: ['team@lists.example.org'],
-      rejectedErrors: [{ response: '550 5.7.2 You are not permitted to post to team@lists.example.org' }],
+      rejected: ['bob@elsewhere.example'],
+      rejectedErrors: [{ responseCode: 451 }],
     })
     const [copy = ''] = await deliveredTo('open')
     expect(copy).toContain('Received: from nodemailer.example.org ([127.0.0.1])\r\n')
     expect(copy.endsWith('From: eve@example.com\r\nSubject: x\r\n\r\n.\r\n..two\r\nend\r\n')).toBe(true)
-    expect(await deliveredTo('team')).toEqual([])
   })
 
   test('is refused whole where nobody is left', async () => {
     const sending = transport(await start()).sendMail({
-      envelope: { from: 'eve@example.com', to: ['team@lists.example.org'] },
+      envelope: { from: 'eve@example.com', to: ['bob@elsewhere.example'] },
       raw: 'Subject: x\r\n\r\n',
     })
-    await expect(sending).rejects.toMatchObject({ responseCode: 550 })
+    await expect(sending).rejects.toMatchObject({ responseCode: 451 })
   })
 
   test('sends UTF-8, and a big message with attachments', async () => {
@@ -134,9 +133,9 @@ describe.skipIf(requirePart('LMTP from swaks', SWAKS) !== undefined)('swaks', ()
   test('pipelining, with one recipient refused', async () => {
     const { output } = await swaks(
       await start(),
-      ...['--pipeline', '--from', 'eve@example.com', '--to', 'team@lists.example.org,open@lists.example.org'],
+      ...['--pipeline', '--from', 'eve@example.com', '--to', 'bob@elsewhere.example,open@lists.example.org'],
     )
-    expect(output).toMatch(/<\*\* 550 5\.7\.2 You are not permitted to post to team@lists\.example\.org/)
+    expect(output).toMatch(/<\*\* 451 4\.3\.5 This is no address of a list/)
     expect(output).toMatch(/<- +250 2\.0\.0 <open@lists\.example\.org> taken as /)
     expect(output).toMatch(/<- +221 2\.0\.0 Bye/)
   })

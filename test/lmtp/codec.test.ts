@@ -13,7 +13,11 @@ function linesOf(chunks: readonly (string | Buffer)[]): readonly Incoming[] {
 }
 
 const line = (text: string): Incoming => ({ kind: 'line', text })
-const bad = (problem: string): unknown => ({ kind: 'bad-line', problem })
+const bad = (problem: string, text?: string): unknown => ({
+  kind: 'bad-line',
+  problem,
+  ...(text !== undefined && { text }),
+})
 const utf8 = (text: string): string => Buffer.from(text, 'utf8').toString('latin1')
 
 const CASES: readonly (readonly [name: string, input: string, want: readonly unknown[]])[] = [
@@ -22,13 +26,13 @@ const CASES: readonly (readonly [name: string, input: string, want: readonly unk
   ['an empty line', '\r\n', [line('')]],
   ['a bare LF', 'NOOP\nRSET\r\n', [bad('bare-line-feed'), line('RSET')]],
   ['a bare LF at the beginning', '\nRSET\r\n', [bad('bare-line-feed'), line('RSET')]],
-  ['a bare CR inside', 'NO\rOP\r\n', [bad('control-character')]],
-  ['CR CR LF', 'NOOP\r\r\n', [bad('control-character')]],
-  ['NUL', 'NO\0OP\r\n', [bad('control-character')]],
-  ['TAB', 'MAIL\tFROM:<>\r\n', [bad('control-character')]],
-  ['DEL', 'NOOP \x7f\r\n', [bad('control-character')]],
+  ['a bare CR inside', 'NO\rOP\r\n', [bad('control-character', 'NO\ufffdOP')]],
+  ['CR CR LF', 'NOOP\r\r\n', [bad('control-character', 'NOOP\ufffd')]],
+  ['NUL', 'NO\0OP\r\n', [bad('control-character', 'NO\ufffdOP')]],
+  ['TAB', 'MAIL\tFROM:<>\r\n', [bad('control-character', 'MAIL\ufffdFROM:<>')]],
+  ['DEL', 'NOOP \x7f\r\n', [bad('control-character', 'NOOP \ufffd')]],
   ['UTF-8', utf8('RCPT TO:<jürgen@x>\r\n'), [line('RCPT TO:<jürgen@x>')]],
-  ['not UTF-8', 'RCPT TO:<j\xfcrgen@x>\r\n', [bad('not-utf8')]],
+  ['not UTF-8', 'RCPT TO:<j\xfcrgen@x>\r\n', [bad('not-utf8', 'RCPT TO:<j\ufffdrgen@x>')]],
   ['as long as may be', `${'a'.repeat(MAX_COMMAND_LINE - 2)}\r\n`, [line('a'.repeat(MAX_COMMAND_LINE - 2))]],
   ['one octet longer', `${'a'.repeat(MAX_COMMAND_LINE - 1)}\r\nNOOP\r\n`, [bad('too-long'), line('NOOP')]],
   ['endless', 'a'.repeat(70_000), [bad('endless')]],

@@ -96,7 +96,7 @@ describe('RCPT', () => {
   test.each(fixture('address-valid.txt').map(line => line.split('\t')))(
     'TO:%s',
     (path, localPart, domain) => {
-      const result = parseRcpt(`TO:${path}`)
+      const result = parseRcpt(`TO:${path}`, 'callout')
       expect(result.ok && [JSON.stringify(result.value.localPart), result.value.domain]).toEqual([
         JSON.stringify(JSON.parse(localPart ?? '')),
         domain,
@@ -107,7 +107,7 @@ describe('RCPT', () => {
   test.each(fixture('address-invalid.txt').map(line => [line, JSON.parse(line) as string]))(
     'TO:%s is refused',
     (_, path) => {
-      const result = parseRcpt(`TO:${path}`)
+      const result = parseRcpt(`TO:${path}`, 'callout')
       expect(result.ok ? result.value.text : result.fault.code).toBe(501)
     },
   )
@@ -123,7 +123,33 @@ describe('RCPT', () => {
     ['TO:<a@b> A A', REPLIES.badParameter],
     ['TO:<Postmaster>', REPLIES.postmaster],
   ])('%j is refused', (rest, fault) => {
-    expect(parseRcpt(rest)).toEqual({ ok: false, fault })
+    expect(parseRcpt(rest, 'callout')).toEqual({ ok: false, fault })
+  })
+
+  // Refused, they would be bounces: an MTA has taken them.
+  test.each(fixture('address-invalid.txt').map(line => [line, JSON.parse(line) as string]))(
+    'TO:%s is nobody, or waits, if it was taken',
+    (_, path) => {
+      const result = parseRcpt(`TO:${path}`, 'delivery')
+      if (result.ok) expect(result.value.localPart).not.toBe('')
+      else expect([REPLIES.misrouted, REPLIES.rcptSyntax]).toContain(result.fault)
+    },
+  )
+
+  test.each<[string, string]>([
+    ['<@lists.example.org>', '\ufffd'],
+    ['<te\ufffdam@lists.example.org>', '\ufffd'],
+    ['<two words@lists.example.org>', 'two words'],
+  ])('TO:%s is %j if it was taken', (path, localPart) => {
+    const result = parseRcpt(`TO:${path}`, 'delivery')
+    expect(result.ok && [result.value.localPart, result.value.domain]).toEqual([
+      localPart,
+      'lists.example.org',
+    ])
+  })
+
+  test.each(['TO:<postmaster>', 'TO:<alice>', 'TO:<>'])('%s waits if it was taken', rest => {
+    expect(parseRcpt(rest, 'delivery')).toEqual({ ok: false, fault: REPLIES.misrouted })
   })
 })
 
@@ -151,8 +177,8 @@ test('no line makes a parser throw', () => {
   )
   fc.assert(
     fc.property(line, text => {
-      for (const result of [parseMail(text), parseRcpt(text)]) {
-        expect(result.ok || [501, 550, 555].includes(result.fault.code)).toBe(true)
+      for (const result of [parseMail(text), parseRcpt(text, 'callout'), parseRcpt(text, 'delivery')]) {
+        expect(result.ok || [451, 501, 550, 555].includes(result.fault.code)).toBe(true)
       }
     }),
     { numRuns: 1000 },

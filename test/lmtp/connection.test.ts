@@ -3,6 +3,8 @@ import { readdir, writeFile } from 'node:fs/promises'
 import { createConnection } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { whoIs } from '../../src/core/who.ts'
+import { address } from '../support/vectors.ts'
 import { connected, end, greeted, inData, slowDelivery, start } from './site.ts'
 
 afterEach(end)
@@ -120,17 +122,28 @@ describe('messages', () => {
     expect(await readdir(join(started.directory, 'spool'))).toEqual([])
   })
 
-  test('that are bigger than may be are read to their end, and refused for each recipient', async () => {
+  test('that are bigger than may be are read to their end; told is only whose return path is theirs', async () => {
     const started = await start({ settings: { maxSize: 300_000 } })
+    const [list, sender] = ['team@lists.example.org', 'alice@example.net'].map(text => address(text))
+    await started.store.admit({ list: list!.key, sender: whoIs(sender!), seconds: 60 })
     const client = await inData(started, ['team', 'open'])
     client.write(Buffer.alloc(2_000_000, 'x\r\n'))
     client.send('', '.', 'NOOP')
     expect(await client.replies(3)).toEqual([
       '552 5.3.4 The message is larger than this system takes',
-      '552 5.3.4 The message is larger than this system takes',
+      '250 2.0.0 <open@lists.example.org> taken as ID1',
       '250 2.0.0 Ok',
     ])
     expect(started.copies).toEqual([])
+    expect(started.front.counts).toMatchObject({ messages: 1, refused: 1, discarded: 1, late: 1 })
+    expect(started.log.lines).toContainEqual(
+      expect.objectContaining({
+        message: 'message discarded',
+        recipient: 'open@lists.example.org',
+        reason: 'late-refusal-discarded',
+        insteadOf: '552 5.3.4 The message is larger than this system takes',
+      }),
+    )
     expect(await readdir(join(started.directory, 'spool'))).toEqual([])
   })
 
@@ -169,9 +182,7 @@ describe('messages', () => {
       mta: { name: 'mta.example.org', address: '127.0.0.1' },
     })
     expect(started.decisions.map(({ tx, queueId }) => [tx.phase, queueId])).toEqual([
-      ['MAIL', '4ABC'],
       ['RCPT', '4ABC'],
-      ['DATA', '4ABC'],
       ['END-OF-MESSAGE', '4ABC'],
     ])
     expect(started.log.lines).toContainEqual({
@@ -222,6 +233,7 @@ describe('messages', () => {
       discarded: 1,
       refused: 0,
       failed: 0,
+      late: 0,
     })
   })
 })

@@ -19,7 +19,7 @@ test('what becomes of a verdict', () => {
   )
   expect(table('treatments')).toEqual([
     `| verdict | ${ASKED_PHASES.join(' | ')} |`,
-    '|---|---|---|---|---|',
+    '|---|---|---|---|',
     ...rows,
   ])
 })

@@ -2,22 +2,24 @@
  * Drives a dialogue with no socket: bytes in any chunks, the law asked at once, every message settled by the law and
  * kept in memory. What comes out is what a client would read.
  */
-import { readingOf } from '../support/messages.ts'
+
 import { decide } from '../../src/core/decide.ts'
 import { factsNeeded, INITIAL_SITE } from '../../src/core/facts.ts'
 import type { Reply } from '../../src/core/reply.ts'
 import type { Transaction } from '../../src/core/transaction.ts'
 import type { Verdict } from '../../src/core/verdict.ts'
 import { Dialogue } from '../../src/lmtp/dialogue.ts'
-import { takenReply } from '../../src/lmtp/replies.ts'
+import { REPLIES, takenReply } from '../../src/lmtp/replies.ts'
 import type { CompleteMail, SessionSettings } from '../../src/lmtp/session-events.ts'
 import { type AcceptedAtRcpt, endOfMessageTransaction, fateOf } from '../../src/lmtp/translate.ts'
 import { LISTS } from '../support/lmtp-sink.ts'
 import { MemoryStore } from '../support/memory-store.ts'
+import { readingOf } from '../support/messages.ts'
 import { putState, type StateDocument } from '../support/vectors.ts'
 
 export const SETTINGS: SessionSettings = {
   hostname: 'sink.example.org',
+  door: 'delivery',
   maxSize: 1000,
   maxRecipients: 5,
   xforward: true,
@@ -84,7 +86,9 @@ export class Driven {
           const { mail } = effect
           const bytes = Buffer.concat(this.#pieces)
           this.mails.push({ mail, bytes: bytes.toString('latin1') })
-          const replies = mail.recipients.map(accepted => this.#replyAtEnd(mail, accepted, bytes))
+          const replies = mail.recipients.map(accepted =>
+            mail.kept ? this.#replyAtEnd(mail, accepted, bytes) : tooBig(accepted),
+          )
           this.#dialogue.tell({ kind: 'settled', replies })
           break
         }
@@ -101,6 +105,11 @@ export class Driven {
     if (fate.kind === 'refuse') return fate.reply
     return takenReply(accepted.recipient.text, 'ID', fate.kind === 'keep' && fate.disposition === 'hold')
   }
+}
+
+/** The reply to one recipient of a message that was larger than what is taken. */
+function tooBig({ recipient, verdict }: AcceptedAtRcpt): Reply {
+  return verdict.lateRefusal === undefined ? REPLIES.tooBig : takenReply(recipient.text, 'ID', false)
 }
 
 /** Speaks a whole session, in chunks that end at the given places. */

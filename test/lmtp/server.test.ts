@@ -14,7 +14,7 @@ describe('who may connect', () => {
     const { log, ...rest } = await start({ settings: { allow: [must(parseNetwork('192.0.2.0/24'))] } })
     const client = await connected({ log, ...rest })
     client.send('LHLO x')
-    expect(await client.rest()).toBe('554 sink.example.org does not take mail from this host\r\n')
+    expect(await client.rest()).toBe('421 sink.example.org does not take mail from this host\r\n')
     expect(log.lines.map(line => line.message)).toEqual(['connection refused'])
   })
 

@@ -3,13 +3,14 @@
  * through the parts that touch no socket and over real sockets. `vitest -u` writes the answers anew.
  *
  * `>` is a line sent, CR LF added; consecutive ones go in one packet. `>|` is sent without a line end, and `\xNN` and
- * `\n` are octets. `<` is a line received, `!` is the server closing, and `---` begins another connection. A line
- * `settings:` at the top holds what differs from the usual.
+ * `\n` are octets. `<` is a line received, `!` is the server closing, and `---` begins another connection, at the door that
+ * it names, or else the usual one. A line `settings:` at the top holds what differs from the usual.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { FactsStore } from '../../src/app/ports.ts'
+import type { Door } from '../../src/lmtp/door.ts'
 import type { SessionSettings } from '../../src/lmtp/session-events.ts'
 import { LmtpClient } from '../support/lmtp-client.ts'
 import { LISTS, type Sink, startSink } from '../support/lmtp-sink.ts'
@@ -43,8 +44,9 @@ function bytesOf(lines: readonly string[]): Buffer {
 }
 
 /** Plays a transcript, and gives it back with what was said in truth. */
-async function play(text: string, connect: () => Promise<Speaker>): Promise<string> {
+async function play(text: string, connect: (door: Door) => Promise<Speaker>): Promise<string> {
   const lines = text.split('\n')
+  const usual = settingsOf(text).door ?? 'delivery'
   const out: string[] = []
   let speaker: Speaker | undefined
   let at = 0
@@ -59,10 +61,11 @@ async function play(text: string, connect: () => Promise<Speaker>): Promise<stri
   }
   while (at < lines.length) {
     const line = lines[at] ?? ''
-    if (line === '---' || (speaker === undefined && line === '')) {
+    const begins = /^---(?: (delivery|callout))?$/.exec(line)
+    if (begins !== null || (speaker === undefined && line === '')) {
       out.push(line)
       at++
-      speaker = await connect()
+      speaker = await connect((begins?.[1] as Door | undefined) ?? usual)
       await hear(Buffer.alloc(0))
     } else if (line.startsWith('>')) {
       const start = at
@@ -82,10 +85,10 @@ function settingsOf(text: string): Partial<SessionSettings> {
   return JSON.parse(line) as Partial<SessionSettings>
 }
 
-async function pureSpeakers(settings: Partial<SessionSettings>): Promise<() => Promise<Speaker>> {
+async function pureSpeakers(settings: Partial<SessionSettings>): Promise<(door: Door) => Promise<Speaker>> {
   const judge = await lawOver(STATE)
-  return async () => {
-    const driven = new Driven(judge, settings)
+  return async door => {
+    const driven = new Driven(judge, { ...settings, door })
     const greeting = driven.output
     return {
       say: async bytes => (bytes.length === 0 ? greeting : driven.push(bytes)),
@@ -94,9 +97,9 @@ async function pureSpeakers(settings: Partial<SessionSettings>): Promise<() => P
   }
 }
 
-function socketSpeakers(sink: Sink, clients: LmtpClient[]): () => Promise<Speaker> {
-  return async () => {
-    const client = await LmtpClient.connect(sink.address)
+function socketSpeakers(sink: Sink, clients: LmtpClient[]): (door: Door) => Promise<Speaker> {
+  return async door => {
+    const client = await LmtpClient.connect(door === 'callout' ? sink.callout : sink.address)
     clients.push(client)
     return {
       async say(bytes, expected) {
@@ -133,7 +136,7 @@ describe.each(files)('%s', file => {
     listen: 'tcp' | 'unix',
     facts?: (store: MemoryStore) => FactsStore,
   ): Promise<string> {
-    const { xforward = true, ...rest } = { ...SETTINGS, ...settings }
+    const { xforward = true, door: _, ...rest } = { ...SETTINGS, ...settings }
     sink = await startSink({
       state: STATE,
       listen,

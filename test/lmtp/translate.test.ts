@@ -8,7 +8,6 @@ import { REPLIES } from '../../src/lmtp/replies.ts'
 import {
   type AcceptingVerdict,
   ASKED_PHASES,
-  dataTransaction,
   endOfMessageTransaction,
   type Fate,
   fateOf,
@@ -42,13 +41,13 @@ function verdict(kind: VerdictKind, reason: Reason = REASONS[kind], service?: st
 test('the table, as it stands in docs/lmtp.md', () => {
   const table = VERDICT_KINDS.map(kind => [kind, ...ASKED_PHASES.map(phase => TREATMENTS[kind][phase])])
   expect(table).toEqual([
-    ['accept', 'go-on', 'own-reply', 'go-on', 'go-on'],
-    ['hold', 'go-on', 'own-reply', 'go-on', 'hold'],
-    ['discard', 'go-on', 'own-reply', 'go-on', 'drop'],
-    ['reject', 'own-reply', 'own-reply', 'own-reply', 'own-reply'],
-    ['defer', 'own-reply', 'own-reply', 'own-reply', 'own-reply'],
-    ['later', 'go-on', 'own-reply', 'go-on', 'hold'],
-    ['none', 'go-on', 'not-ours', 'go-on', 'not-ours'],
+    ['accept', 'go-on', 'own-reply', 'go-on'],
+    ['hold', 'go-on', 'own-reply', 'hold'],
+    ['discard', 'go-on', 'own-reply', 'drop'],
+    ['reject', 'own-reply', 'own-reply', 'own-reply'],
+    ['defer', 'own-reply', 'own-reply', 'own-reply'],
+    ['later', 'go-on', 'own-reply', 'hold'],
+    ['none', 'go-on', 'not-ours', 'not-ours'],
   ])
 })
 
@@ -57,14 +56,15 @@ describe('replies', () => {
     const given = verdict(kind)
     const own = given.kind === 'none' ? undefined : given.reply
     const refuses = kind === 'reject' || kind === 'defer'
-    expect(replyTo('MAIL', given)).toBe(refuses ? own : undefined)
-    expect(replyTo('DATA', given)).toBe(refuses ? own : undefined)
-    expect(replyTo('RCPT', given)).toBe(kind === 'none' ? REPLIES.recipientElsewhere : own)
+    expect(replyTo('MAIL', given, 'callout')).toBe(refuses ? own : undefined)
+    expect(replyTo('RCPT', given, 'callout')).toBe(kind === 'none' ? REPLIES.recipientElsewhere : own)
+    expect(replyTo('RCPT', given, 'delivery')).toBe(kind === 'none' ? REPLIES.misrouted : own)
     expect(isAccepting(given)).toBe(!refuses && kind !== 'none')
   })
 
   test('postmaster', () => {
-    expect(replyTo('RCPT', verdict('none', 'postmaster'))).toBe(REPLIES.postmaster)
+    expect(replyTo('RCPT', verdict('none', 'postmaster'), 'callout')).toBe(REPLIES.postmaster)
+    expect(replyTo('RCPT', verdict('none', 'postmaster'), 'delivery')).toBe(REPLIES.misrouted)
   })
 })
 
@@ -98,7 +98,7 @@ describe('fates', () => {
       kind: 'refuse',
       reply: { code: 451, enhanced: '4.3.0' },
     })
-    expect(fateOf(atRcpt, verdict('none'))).toEqual({ kind: 'refuse', reply: REPLIES.recipientElsewhere })
+    expect(fateOf(atRcpt, verdict('none'))).toEqual({ kind: 'refuse', reply: REPLIES.misrouted })
   })
 })
 
@@ -129,15 +129,15 @@ describe('transactions', () => {
   }
 
   test('recipients are counted, a size of 0 is none, posts are not counted', () => {
-    const tx = rcptTransaction(mail('accept', undefined, 0), recipient)
+    const tx = rcptTransaction(mail('accept', undefined, 0), recipient, 'delivery')
     expect(tx).toMatchObject({ recipientsBefore: 1, front: 'lmtp' })
     expect('size' in tx || 'message' in tx).toBe(false)
-    expect(rcptTransaction(mail('accept', undefined, 7), recipient).size).toBe(7)
+    expect(rcptTransaction(mail('accept', undefined, 7), recipient, 'callout').size).toBe(7)
   })
 
-  test('DATA knows lists from services', () => {
-    expect(dataTransaction(mail('accept')).recipients).toEqual([{ recipient, kind: 'posting' }])
-    expect(dataTransaction(mail('accept', 'owner')).recipients).toEqual([{ recipient, kind: 'service' }])
+  test('what comes by the delivery door has been taken, and a question has not', () => {
+    expect(rcptTransaction(mail('accept'), recipient, 'delivery').afterAcceptance).toBe(true)
+    expect('afterAcceptance' in rcptTransaction(mail('accept'), recipient, 'callout')).toBe(false)
   })
 
   test.each(['accept', 'hold', 'discard'] as const)('%s is settled at RCPT', kind => {

@@ -95,6 +95,8 @@ export interface Sink {
   readonly front: LmtpFront
   readonly server: Server
   readonly address: LmtpAddress
+  /** Where it is asked only. */
+  readonly callout: LmtpAddress
   readonly port: number
   readonly store: MemoryStore
   readonly directory: string
@@ -145,18 +147,24 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
     },
   })
   const server = front.newServer()
-  const path = join(directory, 'lmtp')
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    if (options.listen === 'unix') server.listen(path, resolve)
-    else server.listen(0, '127.0.0.1', resolve)
-  })
-  const port = options.listen === 'unix' ? 0 : (server.address() as AddressInfo).port
+  const calloutServer = front.newServer('callout')
+  const listen = async (to: Server, name: string): Promise<LmtpAddress> => {
+    const path = join(directory, name)
+    await new Promise<void>((resolve, reject) => {
+      to.once('error', reject)
+      if (options.listen === 'unix') to.listen(path, resolve)
+      else to.listen(0, '127.0.0.1', resolve)
+    })
+    return options.listen === 'unix' ? { path } : { port: (to.address() as AddressInfo).port }
+  }
+  const address = await listen(server, 'lmtp')
+  const callout = await listen(calloutServer, 'callout')
   return {
     front,
     server,
-    address: options.listen === 'unix' ? { path } : { port },
-    port,
+    address,
+    callout,
+    port: 'port' in address ? address.port : 0,
     store,
     directory,
     log,
@@ -164,6 +172,7 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
     decisions,
     async close() {
       server.close()
+      calloutServer.close()
       await front.drain(100)
       await rm(directory, { recursive: true, force: true })
     },

@@ -37,6 +37,7 @@ function summaryOf(config: Config): readonly string[] {
     ['policy', listening(config.policy.listen)],
     ['milter', milterInWords(config)],
     ['lmtp', listening(config.lmtp.listen)],
+    ['callouts', listening(config.lmtp.calloutListen)],
     ['socketmap', listening(config.socketmap.listen)],
     ['web', listening(config.web.listen)],
     ['trial', listening(config.trial.enabled ? [config.trial.listen] : [])],
