@@ -4,6 +4,8 @@
  */
 import type { Argument } from '../app/argument.ts'
 import type { Endpoint } from '../app/endpoint.ts'
+import type { Retention } from '../app/journal.ts'
+import type { AddressChoice } from '../app/journal-event.ts'
 import type { Address } from '../core/address.ts'
 import type { Site } from '../core/facts.ts'
 import type { Network } from '../core/network.ts'
@@ -202,6 +204,15 @@ export interface LogConfig {
   readonly keyFile: string
 }
 
+export interface JournalConfig {
+  readonly enabled: boolean
+  /** What this host is called among those that share the journal. */
+  readonly node: string
+  readonly retention: Retention
+  /** How people's addresses stand in it; hashes are made with the log's key. */
+  readonly addresses: AddressChoice
+}
+
 export interface Config {
   /** The file it was read from; `undefined` where there is none and everything has its default. */
   readonly file: string | undefined
@@ -215,6 +226,7 @@ export interface Config {
   readonly delivery: DeliveryConfig
   readonly held: HeldConfig
   readonly trial: TrialConfig
+  readonly journal: JournalConfig
   readonly log: LogConfig
   /** What is allowed, and worth a word to the operator. */
   readonly warnings: readonly ConfigProblem[]

@@ -9,6 +9,7 @@ import { parse, TomlError } from 'smol-toml'
 import type { Config, EmbeddedStoreConfig, StoreConfig } from './config.ts'
 import { deliveryConfig, streamsWithoutRedis } from './delivery-schema.ts'
 import { heldConfig } from './held-schema.ts'
+import { journalConfig } from './journal-schema.ts'
 import { Positions } from './positions.ts'
 import { type ConfigProblem, formatKey, schemaProblems, sentenceFor } from './problems.ts'
 import { type RedisResolution, resolveRedis } from './redis.ts'
@@ -107,6 +108,7 @@ function assemble(file: ConfigFile, store: StoreConfig, path: string | undefined
       maxHops: site.max_hops,
       lateRefusal: site.late_refusal,
       admissionDays: site.admission_days,
+      reasonIds: site.reason_ids ? { url: site.why_url || undefined } : undefined,
       senders: senderSettings(file.senders),
     },
     store,
@@ -155,6 +157,7 @@ function assemble(file: ConfigFile, store: StoreConfig, path: string | undefined
     held: heldConfig(held),
     // A configuration file means that a real MTA is there, or will be.
     trial: { enabled: trial.enabled ?? path === undefined, listen: trial.listen },
+    journal: journalConfig(file.journal, usableHostname(hostname())),
     log: { format: log.format, level: log.level, addresses: log.addresses, keyFile: log.key_file },
   }
 }

@@ -13,6 +13,7 @@ import type { Parsed } from '../core/parsed.ts'
 import { LOG_LEVELS, MILTER_ENGINES, STORE_FAILURE_MODES } from './config.ts'
 import { deliverySchema } from './delivery-schema.ts'
 import { heldSchema } from './held-schema.ts'
+import { journalSchema, whyUrl } from './journal-schema.ts'
 import { formatKey } from './problems.ts'
 import { parseRedisUrl } from './redis-url.ts'
 import { sendersSchema } from './sender-schema.ts'
@@ -146,8 +147,11 @@ export function configSchema({ base, hostname }: SchemaContext) {
           max_hops: z.int().min(0).max(1000).prefault(INITIAL_SITE.maxHops),
           late_refusal: z.enum(['hold', 'discard']).prefault(INITIAL_SITE.lateRefusal),
           admission_days: z.int().min(1).max(100).prefault(INITIAL_SITE.admissionDays),
+          reason_ids: z.boolean().prefault(false),
+          why_url: whyUrl.prefault(''),
         })
         .prefault({}),
+      journal: journalSchema(),
       senders: sendersSchema(),
       store: z.strictObject({ path: path.prefault('./var/store') }).prefault({}),
       redis: redisSchema(base).optional(),

@@ -88,6 +88,12 @@ export function findWarnings(
     if (delivery.kind !== 'pipe' || mayExecute(delivery.program)) continue
     warn(['delivery', 'pipe', name, 'command', 0], 'there is no such program, or it may not be executed')
   }
+  if (file.site.why_url !== '' && !file.site.reason_ids) {
+    warn(['site', 'why_url'], 'has no effect without reason_ids = true')
+  }
+  if (file.site.reason_ids && !file.journal.enabled) {
+    warn(['site', 'reason_ids'], 'there is no journal in which the ids could be found')
+  }
   if (config.store.kind === 'redis' && positions.has(['store'])) {
     warn(['store'], 'has no effect: the store is Redis')
   }

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import type { Endpoint } from '../app/endpoint.ts'
 import type { FrontServer } from '../app/front.ts'
 import { Gate, type Recorder } from '../app/gate.ts'
+import type { JournalStore } from '../app/journal.ts'
 import { Health, type HealthParts } from '../app/health.ts'
 import type { HeldQueue } from '../app/held.ts'
 import type { Log } from '../app/log.ts'
@@ -45,6 +46,23 @@ export async function openStore(config: Config): Promise<Store> {
     case 'redis': {
       const { openRedisStore } = await import('../store/redis.ts')
       return openRedisStore({ ...store, password: store.password?.reveal() })
+    }
+  }
+}
+
+/**
+ * Opens the journal where the store is, on a connection of its own. Redis need not be there yet.
+ * @throws the embedded store's errors, whose messages are for the operator
+ */
+export async function openJournal({ store }: Config): Promise<JournalStore> {
+  switch (store.kind) {
+    case 'embedded': {
+      const { openEmbeddedJournal } = await import('../store/embedded-journal.ts')
+      return openEmbeddedJournal({ path: store.path })
+    }
+    case 'redis': {
+      const { openRedisJournal } = await import('../store/redis-journal.ts')
+      return openRedisJournal({ ...store, password: store.password?.reveal() })
     }
   }
 }

@@ -3,6 +3,7 @@
  * counts by verdict and reason.
  */
 import type { Decided, Recorder } from '../app/gate.ts'
+import type { Journal } from '../app/journal.ts'
 import type { Log } from '../app/log.ts'
 import type { Meters } from '../app/meters.ts'
 import type { Clock } from '../app/ports.ts'
@@ -17,6 +18,8 @@ export interface RecorderParts {
   readonly store: string
   /** Counts along, if somebody wants figures. */
   readonly meters?: Pick<Meters, 'decided' | 'storeState'>
+  /** Keeps decisions for whoever asks later. */
+  readonly journal?: Journal | undefined
 }
 
 /** How often a verdict was given for a reason. */
@@ -50,6 +53,7 @@ export class DaemonRecorder implements Recorder {
     this.#counts.set(key, { verdict, reason, count: (this.#counts.get(key)?.count ?? 0) + 1 })
     this.#parts.log.decided(decision)
     this.#parts.meters?.decided(decision)
+    this.#parts.journal?.record(decision)
   }
 
   storeState(state: 'up' | 'down', cause?: unknown): void {

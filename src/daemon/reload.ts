@@ -29,6 +29,7 @@ const FIXED: readonly FixedPart[] = [
   { key: 'store and redis', of: config => storeIdentity(config.store) },
   { key: 'held.path', of: config => config.held.path },
   { key: 'trial', of: config => config.trial },
+  { key: 'journal', of: config => config.journal },
 ]
 
 /** What becomes of a new configuration. */
@@ -47,6 +48,7 @@ export function transition(old: Config, next: Config): Transition {
       ...next,
       store: old.store,
       trial: old.trial,
+      journal: old.journal,
       held: Object.freeze({ ...next.held, path: old.held.path }),
       policy: Object.freeze({ ...next.policy, listen: policy.listen, socketMode: policy.socketMode }),
       milter: Object.freeze({

@@ -8,10 +8,11 @@ import { type Store, StoreUnavailable } from '../app/ports.ts'
 import type { Config } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
 import { formatProblem } from '../config/problems.ts'
-import { openStore } from './compose.ts'
+import { openJournal, openStore } from './compose.ts'
 import { Daemon } from './daemon.ts'
 import { firstSteps } from './first-steps.ts'
 import { inheritedSockets } from './inherited-sockets.ts'
+import { CloakKeyError, type RunningJournal, startJournal } from './journal.ts'
 import { ListenError } from './listen.ts'
 import { DaemonLog, readsJournal } from './log.ts'
 import { notify } from './notify.ts'
@@ -182,16 +183,25 @@ export async function serve(config: Config, context: ServeContext): Promise<Serv
   }
   logWarnings(config, log)
   const store = await openStore(config)
+  let journal: RunningJournal | undefined
   try {
-    const meters = new Meters(Date.now)
-    const recorder = new DaemonRecorder({ log, clock: Date.now, store: store.description, meters })
+    const clock = Date.now
+    journal = await startJournal({ config, log, clock, version: version(), open: openJournal })
+    const meters = new Meters(clock)
+    const recorder = new DaemonRecorder({ log, clock, store: store.description, meters, journal })
     const ground = { ...context, config, log, store, recorder, meters }
     const daemon = await startDaemon(ground)
     if (daemon === undefined) return EXIT.unavailable
     await run(daemon, ground)
+    await journal?.close()
     logCounts(ground)
     return EXIT.ok
+  } catch (error) {
+    if (!(error instanceof CloakKeyError)) throw error
+    say(`postern: log.key_file: ${error.message}\n`)
+    return EXIT.config
   } finally {
+    await journal?.close()
     log.flush()
     await store.close()
   }
