@@ -54,11 +54,12 @@ describe.skipIf(leftOutWithoutExim(SUITE))('callouts', () => {
 
   /** Another Exim, with an ACL for RCPT. */
   async function other(rcpt: string, way: 'smtp' | 'lmtp'): Promise<Exim> {
-    const { lmtp } = site.postern
-    if (lmtp.kind !== 'tcp') throw new Error('the sink listens on a port')
+    const { lmtp, callout } = site.postern
+    if (lmtp.kind !== 'tcp' || callout.kind !== 'tcp') throw new Error('the sink listens on a port')
     const exim = await startExim({
       policy: site.postern.policy,
       lmtp,
+      callout,
       rcpt,
       ...(way === 'smtp' ? TO_SITE(site.exim.endpoint.port) : {}),
     })

@@ -27,12 +27,13 @@ describe.skipIf(leftOutWithoutExim(SUITE)).each(['split', 'unsplit'] as const)(
     let postern: Postern
     let exim: Exim
     beforeAll(async () => {
-      const [policy, lmtp] = [await tcpEndpoint(), await tcpEndpoint()]
-      postern = await startPostern({ policy, lmtp })
+      const [policy, lmtp, callout] = [await tcpEndpoint(), await tcpEndpoint(), await tcpEndpoint()]
+      postern = await startPostern({ policy, lmtp, callout })
       await postern.load(documentOf([{ name: 'team', members: ['alice@example.net'] }]))
       exim = await startExim({
         policy,
         lmtp,
+        callout,
         debian: { scheme, commands: [scheme, 'domains', 'make'].map(commands).join('\n') },
       })
     })

@@ -125,11 +125,12 @@ export const tcpEndpoint = async (): Promise<Extract<Endpoint, { kind: 'tcp' }>>
 
 /** Starts everything, or nothing. */
 export async function startEximSite(options: EximSiteOptions): Promise<EximSite> {
-  const [policy, lmtp] = [await tcpEndpoint(), await tcpEndpoint()]
+  const [policy, lmtp, callout] = [await tcpEndpoint(), await tcpEndpoint(), await tcpEndpoint()]
   const redis = options.store === 'redis' ? startRedis() : Promise.resolve(undefined)
   const exim = startExim({
     policy,
     lmtp,
+    callout,
     switches: switchesOf(options.recipe, options),
   })
   const postern = (async () => {
@@ -137,6 +138,7 @@ export async function startEximSite(options: EximSiteOptions): Promise<EximSite>
     return startPostern({
       policy,
       lmtp,
+      callout,
       ...(redisUrl !== undefined && { redisUrl }),
       ...(options.config !== undefined && { config: options.config }),
     })

@@ -54,6 +54,8 @@ export interface EximOptions {
   /** Where the policy server and the LMTP sink are. */
   readonly policy: Endpoint
   readonly lmtp: TcpEndpoint
+  /** Where the sink is asked only; by default where it takes mail. */
+  readonly callout?: TcpEndpoint
   /** The switches of `exim/settings` that are on. */
   readonly switches?: readonly string[]
   /** The list domains, in place of `lists.example.org`. */
@@ -91,12 +93,19 @@ export interface Exim {
 }
 
 /** `exim/settings` with the ports and switches of a test. */
-function settings({ policy, lmtp, switches = [], domains = ['lists.example.org'] }: EximOptions): string {
+function settings({
+  policy,
+  lmtp,
+  callout = lmtp,
+  switches = [],
+  domains = ['lists.example.org'],
+}: EximOptions): string {
   const places = {
     '= lists.example.org\n': `= ${domains.join(' : ')}\n`,
     'inet:127.0.0.1:10040': policy.kind === 'unix' ? policy.path : `inet:${policy.host}:${policy.port}`,
     '= 127.0.0.1\n': `= ${lmtp.host}\n`,
     '= 10042': `= ${lmtp.port}`,
+    '= 10044': `= ${callout.port}`,
     ...Object.fromEntries(switches.map(name => [`#${name} = yes`, `${name} = yes`])),
   }
   return Object.entries(places).reduce(
