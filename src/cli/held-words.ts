@@ -79,7 +79,7 @@ export function heldRows(entry: Held): readonly (readonly string[])[] {
     ['recipient', shownText(to.recipient.text)],
     ...(to.service === undefined ? [] : [['service', to.service]]),
     ['sender', senderText(post)],
-    ['return', grounds.returnPath],
+    ['return path', grounds.returnPath],
     ['author', summary.author || '-'],
     ['subject', summary.subject || '-'],
     ['reason', why(entry)],

@@ -107,9 +107,11 @@ export class FileHeldQueue implements HeldQueue {
     this.#writing.set(list, writing)
     writing.messages++
     writing.size += size
+    // Those that come after this one are not in its way.
+    const ahead = { ...writing }
     try {
       const directory = await this.#directories.make(list)
-      await this.#checkRoom(list, directory, writing)
+      await this.#checkRoom(list, directory, ahead)
       return await this.#keep(envelope, message, to)
     } finally {
       writing.messages--
@@ -121,10 +123,10 @@ export class FileHeldQueue implements HeldQueue {
   async #checkRoom(
     list: ListAddress,
     directory: string,
-    writing: { readonly messages: number; readonly size: number },
+    ahead: { readonly messages: number; readonly size: number },
   ): Promise<void> {
     const { maxMessages, maxSize } = this.#settings
-    let { messages, size } = writing
+    let { messages, size } = ahead
     for (const name of await namesIn(directory)) {
       const held = parseHeldName(name)
       if (held === undefined) continue

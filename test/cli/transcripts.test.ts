@@ -4,8 +4,9 @@
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { Console, type Finished } from './console.ts'
+import { heldConsole, removeHeld } from './held-console.ts'
 import { words } from './words.ts'
 
 const FOLDER = new URL('../transcripts/cli/', import.meta.url)
@@ -23,8 +24,7 @@ function shown({ status, stdout, stderr }: Finished): readonly string[] {
 }
 
 /** The transcript as it is now: the same commands, with what they say today. */
-async function replay(transcript: string): Promise<string> {
-  const console = new Console()
+async function replay(transcript: string, console: Console): Promise<string> {
   const lines = transcript.split('\n').filter(line => !/^[>!=](?: |$)/.test(line))
   const result: string[] = []
   for (let at = 0; at < lines.length; at++) {
@@ -43,6 +43,8 @@ async function replay(transcript: string): Promise<string> {
   return result.join('\n')
 }
 
+afterAll(removeHeld)
+
 describe('transcripts', () => {
   const files = readdirSync(FOLDER)
 
@@ -52,6 +54,7 @@ describe('transcripts', () => {
 
   test.each(files)('%s', async file => {
     const path = fileURLToPath(new URL(file, FOLDER))
-    await expect(await replay(readFileSync(path, 'utf8'))).toMatchFileSnapshot(path)
+    const console = file === 'held.txt' ? await heldConsole() : new Console()
+    await expect(await replay(readFileSync(path, 'utf8'), console)).toMatchFileSnapshot(path)
   })
 })
