@@ -43,8 +43,6 @@ export class RelayConnection {
   #wake: () => void = () => {}
   #offer: Offer = NOTHING_OFFERED
 
-  /** Whether it has served a transaction before this one: since then it may have died unnoticed. */
-  wasUsed = false
   /** Whether a transaction was begun that must be given up before the next one. */
   needsReset = false
   /** Told when it can no longer be used. */

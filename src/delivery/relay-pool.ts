@@ -81,7 +81,6 @@ export class RelayPool {
 
   /** Keeps a connection for whoever comes next, if it is worth it. */
   keep(connection: RelayConnection): void {
-    connection.wasUsed = true
     if (!connection.isUsable || this.#isClosed) {
       connection.quit()
       return

@@ -86,7 +86,6 @@ class Passage {
     const kept = this.#connection ?? this.#pool.takeIdle()
     this.#connection = kept ?? (await RelayConnection.open(this.#settings, this.#until))
     const first = await transact(this.#connection, this.#mail, addresses, this.#until)
-    this.#connection.wasUsed = true
     if (kept === undefined || first.fault?.kind !== 'lost' || first.isFinished) return first
     // The others were kept as long, and have died of the same cause.
     this.#pool.closeIdle()
