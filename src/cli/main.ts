@@ -42,7 +42,10 @@ const world: World = {
   },
   serve: async config => {
     const { serve } = await import('../daemon/serve.ts')
-    return serve(config, { cwd: process.cwd(), env: process.env, script: process.argv[1] ?? 'postern' })
+    const script = process.argv[1] ?? 'postern'
+    const status = await serve(config, { cwd: process.cwd(), env: process.env, script })
+    // What it has given up waiting for would keep the process.
+    process.exit(status)
   },
   interruption,
 }

@@ -30,6 +30,11 @@ class Kept implements Delivery {
     return this.#delivery.name
   }
 
+  /** Messages that it has been handed and has not told the fate of. */
+  get underWay(): number {
+    return this.#underWay
+  }
+
   deliver(...args: Parameters<Delivery['deliver']>): ReturnType<Delivery['deliver']> {
     return this.#busy(() => this.#delivery.deliver(...args))
   }
@@ -63,12 +68,15 @@ class Kept implements Delivery {
   }
 }
 
+/** How long the end waits for what is under way, in milliseconds: nobody is there any more to be told of it. */
+const LAST_WAIT_MS = 5000
+
 export class Deliveries {
   readonly #config: () => Config
   readonly #make: MakeDelivery
   readonly #failed: (name: string, cause: unknown) => void
   readonly #kept = new Map<string, Kept>()
-  readonly #closing = new Set<Promise<void>>()
+  readonly #closing = new Map<Promise<void>, Kept>()
   /** The configuration that the deliveries were last compared with. */
   #seen: Config | undefined
 
@@ -101,10 +109,21 @@ export class Deliveries {
     this.#compare(this.#config())
   }
 
-  /** Lets go of all of them, after what is under way, and waits for those that have been let go of before. */
-  async close(): Promise<void> {
+  /**
+   * Lets go of all of them, after what is under way, and waits for those that have been let go of before; but not longer
+   * than `waitMs`. What is under way still is told of, and to be ended with the process: the MTA sends it again.
+   */
+  async close(waitMs = LAST_WAIT_MS): Promise<void> {
     for (const kept of [...this.#kept.values()]) this.#release(kept)
-    await Promise.all(this.#closing)
+    let timer: NodeJS.Timeout | undefined
+    const enough = new Promise<void>(resolve => {
+      timer = setTimeout(resolve, waitMs)
+    })
+    await Promise.race([Promise.all(this.#closing.keys()), enough])
+    clearTimeout(timer)
+    for (const { key, underWay } of this.#closing.values()) {
+      this.#failed(key, new Error(`given up with ${underWay} under way, which will come again`))
+    }
   }
 
   #compare(config: Config): void {
@@ -122,7 +141,7 @@ export class Deliveries {
       .close()
       .catch((cause: unknown) => this.#failed(kept.key, cause))
       .finally(() => this.#closing.delete(closing))
-    this.#closing.add(closing)
+    this.#closing.set(closing, kept)
   }
 }
 

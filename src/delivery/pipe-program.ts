@@ -32,6 +32,17 @@ export type ProgramEnd =
   /** The message could not be read to its end, and the program was killed before it could take the part for the whole. */
   | { readonly kind: 'unread'; readonly cause: unknown }
 
+/** The programs that run, by their process groups. */
+const running = new Set<number>()
+
+/**
+ * Ends them with this process, where it ends before they do: a program would take the end of its input for the end of
+ * the message.
+ */
+function endWithUs(): void {
+  for (const pid of running) signalGroup(pid, 'SIGKILL')
+}
+
 /** How long to listen, after the end, to what was said before it: others may hold the same output open. */
 const LAST_WORDS_MS = 250
 
@@ -155,5 +166,12 @@ export async function runProgram(call: ProgramCall, input: AsyncIterable<Uint8Ar
     return { kind: 'not-started', cause }
   }
   child.on('error', () => {})
-  return new Run(child, pid).toEnd(input, call)
+  if (running.size === 0) process.on('exit', endWithUs)
+  running.add(pid)
+  try {
+    return await new Run(child, pid).toEnd(input, call)
+  } finally {
+    running.delete(pid)
+    if (running.size === 0) process.off('exit', endWithUs)
+  }
 }

@@ -188,6 +188,18 @@ describe('the end', () => {
     ])
   })
 
+  test('does not wait for ever, and tells of what it has given up', async () => {
+    const { deliveries, made, failed, begin } = world({ a: A, b: B })
+    const [stuck, done] = [begin('a'), begin('b')]
+    made[1]!.finish({ kind: 'delivered' })
+    await done
+    await deliveries.close(20)
+    expect(failed).toEqual([['a', new Error('given up with 1 under way, which will come again')]])
+    expect(made.map(({ closed }) => closed)).toEqual([0, 1])
+    made[0]!.finish({ kind: 'delivered' })
+    expect(await stuck).toEqual([{ kind: 'delivered' }])
+  })
+
   test('one that cannot be let go of in order is told of, and keeps no other', async () => {
     const { deliveries, made, failed } = world({ a: A, b: B })
     deliveries.named('a')

@@ -1,8 +1,8 @@
 /** Programs and streams as the daemon uses them: one message to lists with each, and an end in the midst of one. */
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { copiesIn, documentOf, heldFor } from '../integration/site.ts'
 import { type Postern, startPostern } from '../support/daemon.ts'
 import { LmtpClient } from '../support/lmtp-client.ts'
@@ -13,6 +13,7 @@ const PROGRAMS = {
   takes: 'cat >"$PWD/taken"; ls -l /proc/$$/fd >"$PWD/open"',
   refuses: 'cat >/dev/null; echo "5.1.6 The list has moved"; exit 67',
   fails: 'cat >/dev/null; echo "no such file" >&2; exit 78',
+  endless: 'cat >/dev/null; echo $$ >"$PWD/pid"; sleep 1000',
   slow: 'cat >/dev/null; touch "$PWD/begun"; sleep 1; touch "$PWD/done"',
 }
 
@@ -115,5 +116,49 @@ describe.skipIf(redisMissing('programs and streams in the daemon') !== undefined
     expect(await replies).toEqual([expect.stringMatching(/^250 2\.0\.0 /)])
     expect(existsSync(join(postern.directory, 'done'))).toBe(true)
     expect(postern.log()).not.toMatch(/ unexpected failure/)
+  })
+
+  describe('at work for a client that has gone', () => {
+    let pid: number
+
+    beforeEach(async () => {
+      if (existsSync(join(postern.directory, 'pid'))) rmSync(join(postern.directory, 'pid'))
+      await postern.stop()
+      await postern.start()
+      if (postern.lmtp.kind !== 'tcp') throw new Error('no port')
+      const client = await LmtpClient.greeted({ port: postern.lmtp.port })
+      client.send('MAIL FROM:<alice@example.net>', 'RCPT TO:<endless@lists.example.org>', 'DATA')
+      await client.replies(3)
+      client.write(`${MESSAGE}.\r\n`)
+      const pidFile = join(postern.directory, 'pid')
+      await vi.waitFor(
+        () => expect(existsSync(pidFile) && readFileSync(pidFile, 'utf8')).toMatch(/\n$/),
+        10_000,
+      )
+      pid = Number(readFileSync(pidFile, 'utf8'))
+      client.destroy()
+    })
+
+    /** Whether the program is there, and is more than a process that nobody has asked for its end. */
+    const runs = (): boolean =>
+      existsSync(`/proc/${pid}`) && !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+
+    test('does not keep the daemon, and takes the program along', async () => {
+      const before = Date.now()
+      expect(await postern.stop()).toBe(0)
+      expect(Date.now() - before).toBeLessThan(30_000)
+      expect(postern.log()).toMatch(
+        / error: delivery not closed in order; delivery=<endless> cause=<given up with 1 under way, which will come again>/,
+      )
+      await vi.waitFor(() => expect(runs()).toBe(false), 10_000)
+    })
+
+    test('a second signal takes it along as well', async () => {
+      const before = postern.log().length
+      process.kill(postern.pid(), 'SIGTERM')
+      await vi.waitFor(() => expect(postern.log().slice(before)).toContain(' stopping; '), 10_000)
+      expect(await postern.stop()).toBe(143)
+      await vi.waitFor(() => expect(runs()).toBe(false), 10_000)
+    })
   })
 })
