@@ -4,6 +4,7 @@
  */
 import { Bans, ForbiddenSenders } from './administration/bans.ts'
 import { Domains } from './administration/domains.ts'
+import { HeaderRules } from './administration/header-rules.ts'
 import type { KnownDeliveries } from './administration/known-deliveries.ts'
 import { type ListReport, reportOf } from './administration/list-report.ts'
 import { Lists } from './administration/lists.ts'
@@ -16,6 +17,7 @@ import type { Directory } from './ports.ts'
 export class Administration {
   readonly domains: Domains
   readonly lists: Lists
+  readonly headerRules: HeaderRules
   readonly people: People
   readonly bans: Bans
   readonly forbidden: ForbiddenSenders
@@ -27,6 +29,7 @@ export class Administration {
     this.#directory = directory
     this.domains = new Domains(directory, deliveries)
     this.lists = new Lists(directory, deliveries)
+    this.headerRules = new HeaderRules(directory)
     this.people = new People(directory)
     this.bans = new Bans(directory)
     this.forbidden = new ForbiddenSenders(directory)

@@ -11,9 +11,10 @@ import {
 } from '../core/address.ts'
 import { parseIpAddress } from '../core/network.ts'
 import { type Parsed, parsed, problem } from '../core/parsed.ts'
-import type { AcceptedRecipient, Client, Front, Phase, Transaction } from '../core/transaction.ts'
+import type { AcceptedRecipient, Authorship, Client, Front, Phase, Transaction } from '../core/transaction.ts'
 import { acceptedKind, type Verdict } from '../core/verdict.ts'
 import type { Explanation, Gate } from './gate.ts'
+import type { MessageReading } from './message-reader.ts'
 
 /** What is known of a question, as text. */
 export interface QuestionTexts {
@@ -29,6 +30,9 @@ export interface QuestionTexts {
   readonly authors?: readonly string[]
   /** Those of Sender: and Reply-To:. */
   readonly otherAuthors?: readonly string[]
+  /** At END-OF-MESSAGE: what the message says, and how many lists it goes to. */
+  readonly reading?: MessageReading
+  readonly lists?: number
   readonly afterAcceptance?: boolean
 }
 
@@ -40,8 +44,10 @@ export interface Question {
   readonly recipients: readonly Address[]
   readonly recipientsBefore: number
   readonly size: number | undefined
-  readonly authors: readonly Address[]
-  readonly otherAuthors: readonly Address[]
+  /** As told, or else as the message says. */
+  readonly authorship: Authorship
+  readonly reading: MessageReading | undefined
+  readonly lists: number | undefined
   readonly afterAcceptance: boolean
 }
 
@@ -111,8 +117,12 @@ export function readQuestion(texts: QuestionTexts): Parsed<Question> {
     recipients: recipients.value,
     recipientsBefore: texts.recipientsBefore ?? 0,
     size: texts.size,
-    authors: authors.value,
-    otherAuthors: otherAuthors.value,
+    authorship:
+      texts.reading !== undefined && authors.value.length + otherAuthors.value.length === 0
+        ? texts.reading.authorship
+        : { from: authors.value, all: [...authors.value, ...otherAuthors.value] },
+    reading: texts.reading,
+    lists: texts.lists,
     afterAcceptance: texts.afterAcceptance ?? false,
   })
 }
@@ -179,7 +189,7 @@ export class Asker {
       case 'END-OF-MESSAGE': {
         const recipient = oneRecipient(question)
         const verdict = await this.#atRcpt(question, recipient, refusedBefore)
-        const { authors, otherAuthors, afterAcceptance } = question
+        const { authorship, reading, lists, afterAcceptance } = question
         return {
           phase,
           ...situation,
@@ -187,7 +197,9 @@ export class Asker {
           recipient,
           size: question.size ?? 0,
           settledAtRcpt: verdict.kind !== 'later',
-          authorship: { from: authors, all: [...authors, ...otherAuthors] },
+          authorship,
+          ...(reading !== undefined && { content: reading.content }),
+          ...(lists !== undefined && { lists }),
           afterAcceptance,
         }
       }

@@ -2,6 +2,8 @@
 import type { ProblemCode } from '../app/administration/problem.ts'
 
 const ADVICE: Readonly<Partial<Record<ProblemCode, string>>> = {
+  'rule-invalid': 'postern list rules add --help explains what a rule is',
+  'rule-unknown': 'postern list rules ls LIST shows the rules with their places',
   'domain-unknown': 'postern domain ls shows the list domains; postern domain add DOMAIN adds one',
   'domain-in-use': 'postern list ls DOMAIN shows its lists; postern list remove ADDRESS removes one',
   'list-unknown': 'postern list ls shows the lists; postern list add ADDRESS adds one',

@@ -108,6 +108,17 @@ const CASES: readonly Case[] = [
   ['the lists of no domain', () => administration.lists.all('a.example'), 'domain-unknown'],
   ['a report of no list', () => administration.report('a@lists.example.org'), 'list-unknown'],
   ['the people of no list', () => administration.people.list('a@lists.example.org'), 'list-unknown'],
+  [
+    'a header rule that is none',
+    () => administration.headerRules.add(TEAM, 'wait Subject: x'),
+    'rule-invalid',
+  ],
+  [
+    'a header rule before one that is not there',
+    () => administration.headerRules.add(TEAM, 'hold Subject: x', 1),
+    'rule-unknown',
+  ],
+  ['the removal of no header rule', () => administration.headerRules.remove(TEAM, 1), 'rule-unknown'],
   ['a who that is none', () => readWho('alice'), 'who-invalid'],
   ['a role that is none', () => readGrant({ roles: ['boss'] }), 'role-invalid'],
   ['an action that is none', () => readGrant({ action: 'bounce' }), 'action-invalid'],

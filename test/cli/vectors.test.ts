@@ -1,5 +1,6 @@
 /** The vectors, through `postern ask`: the state imported, the question as its options, the answer as its JSON. */
 import { describe, expect, test } from 'vitest'
+import { messageOf } from '../support/messages.ts'
 import { loadVectors, putAdmissions, type Question, type StateDocument } from '../support/vectors.ts'
 import { Console } from './console.ts'
 
@@ -9,6 +10,9 @@ const STATUS = { accept: 0, hold: 0, discard: 0, later: 0, none: 0, reject: 1, d
 function option(name: string, value: string | number | undefined): readonly string[] {
   return value === undefined ? [] : [`--${name}`, String(value)]
 }
+
+/** Whether more is to be told of the message than its authors and its size. */
+const hasMessage = ({ header, parts }: Question): boolean => header !== undefined || parts !== undefined
 
 function argumentsFor(question: Question): readonly string[] {
   const { client = {}, recipients = [], authors = [], otherAuthors = [] } = question
@@ -24,6 +28,8 @@ function argumentsFor(question: Question): readonly string[] {
     ...others.flatMap(recipient => option('recipient', recipient)),
     ...option('recipients-before', question.recipientsBefore),
     ...option('size', question.size),
+    ...(hasMessage(question) ? ['--message', '-'] : []),
+    ...option('lists', question.lists),
     ...authors.flatMap(author => option('author', author)),
     ...otherAuthors.flatMap(author => option('other-author', author)),
     ...(question.afterAcceptance === true ? ['--after-acceptance'] : []),
@@ -47,7 +53,7 @@ describe('vectors through the command line', () => {
   test.each(loadVectors())('$name', async ({ state, site, ask, expect: want }) => {
     const console = await consoleIn(state, site)
     await putAdmissions(console.store, ask)
-    const { status, stdout } = await console.run(['ask', ...argumentsFor(ask), '--json'])
+    const { status, stdout } = await console.run(['ask', ...argumentsFor(ask), '--json'], messageOf(ask))
     const { verdict, reason, reply } = JSON.parse(stdout) as AnswerJson
     expect({ verdict, reason }).toEqual({ verdict: want.verdict, reason: want.reason })
     if (want.reply !== undefined) {

@@ -70,7 +70,7 @@ describe('clients', () => {
     await vi.waitFor(() => expect(started.log.lines.map(line => line.message)).toContain('connection lost'))
     finish()
     await vi.waitFor(() => expect(started.front.counts.delivered).toBe(1))
-    expect(octets).toBe(400_000)
+    expect(octets).toBe(400_002)
     expect((await (await connected(started)).reply()).code).toBe(220)
     expect(started.log.lines.filter(line => line.level === 'error')).toEqual([])
   })

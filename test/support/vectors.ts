@@ -174,6 +174,11 @@ export async function putAdmissions(store: Store, { admitted, admittedAs, sender
   }
 }
 
+/** Whether a question tells of what the message says: a policy server does not see it. */
+export function tellsOfContent({ header, parts, lists, authors, otherAuthors }: Question): boolean {
+  return [header, parts, lists, authors, otherAuthors].some(told => told !== undefined)
+}
+
 /** A vector's header, read as a front reads one; `undefined` if it has none. */
 export function headerOf({ header }: Question): HeaderReader | undefined {
   if (header === undefined) return undefined

@@ -1,4 +1,4 @@
-/** What there is to say about a list: its settings, its people and bans in numbers, and what it settles when. */
+/** What there is to say about a list: its settings, its people and bans in numbers, and where its mail goes. */
 import { type ChosenDelivery, chosenDelivery } from '../../core/chosen-delivery.ts'
 import type { ListSettings, Preset } from '../../core/list.ts'
 import type { Role } from '../../core/person.ts'
@@ -45,16 +45,4 @@ export async function reportOf(directory: Directory, text: string): Promise<Outc
   for await (const _ of directory.bans(address)) bans++
   const delivery = chosenDelivery(settings, await directory.getDomain(parsed.value.domain))
   return done({ address, settings, presets: presetsOf(settings), roles, people, bans, delivery })
-}
-
-/** What is certain when the client names the list, and what has to wait for the message. */
-export function certaintyInWords(settings: ListSettings): string {
-  switch (settings.identity) {
-    case 'envelope':
-      return 'Who may post is settled at RCPT, by the envelope sender.'
-    case 'author':
-      return 'Only bans are settled at RCPT; who may post is settled by From:, when the message is there.'
-    case 'any':
-      return 'An envelope sender who may post is settled at RCPT; for others From:, Sender: and Reply-To: decide, when the message is there.'
-  }
 }

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { type Answer, Asker, type Question, type QuestionTexts, readQuestion } from '../../app/ask.ts'
 import { Gate, type Recorder } from '../../app/gate.ts'
+import { MessageReader, type MessageReading } from '../../app/message-reader.ts'
 import { StoreUnavailable } from '../../app/ports.ts'
 import { replyFor } from '../../core/reason.ts'
 import { formatReply } from '../../core/reply.ts'
@@ -10,6 +11,7 @@ import { PHASES, type Phase } from '../../core/transaction.ts'
 import type { Verdict, VerdictKind } from '../../core/verdict.ts'
 import { type AddCommand, repeated, teach } from '../command.ts'
 import { EXIT, type ExitStatus, Failure } from '../exit.ts'
+import { inputOf } from '../input-file.ts'
 import { columns, jsonValue } from '../listing.ts'
 import type { Style } from '../output.ts'
 import type { Session } from '../session.ts'
@@ -26,6 +28,8 @@ interface Options {
   readonly size?: string
   readonly author?: readonly string[]
   readonly otherAuthor?: readonly string[]
+  readonly message?: string
+  readonly lists?: string
   readonly afterAcceptance?: true
   readonly explain?: true
   readonly json?: true
@@ -73,7 +77,28 @@ function present<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], 
   }
 }
 
-function questionOf(options: Options): Question {
+/** What a message says, and its size; its body is not kept. */
+interface ReadMessage {
+  readonly reading: MessageReading
+  /** In octets. */
+  readonly size: number
+}
+
+async function readMessage(session: Session, { message, phase }: Options): Promise<ReadMessage | undefined> {
+  if (message === undefined) return undefined
+  if (phaseOf(phase) !== 'END-OF-MESSAGE') {
+    throw new Failure(EXIT.usage, '--message is for --phase END-OF-MESSAGE')
+  }
+  const reader = new MessageReader({ parts: true })
+  let size = 0
+  for await (const chunk of await inputOf(session, message)) {
+    size += chunk.length
+    reader.push(chunk)
+  }
+  return { reading: reader.end(), size }
+}
+
+function questionOf(options: Options, message: ReadMessage | undefined): Question {
   const texts: QuestionTexts = {
     phase: phaseOf(options.phase),
     client: present({ ip: options.client, name: options.clientName, helo: options.helo }),
@@ -81,9 +106,11 @@ function questionOf(options: Options): Question {
     ...present({
       sender: options.sender,
       recipientsBefore: wholeNumber(options.recipientsBefore, '--recipients-before'),
-      size: wholeNumber(options.size, '--size'),
+      size: wholeNumber(options.size, '--size') ?? message?.size,
       authors: options.author,
       otherAuthors: options.otherAuthor,
+      reading: message?.reading,
+      lists: wholeNumber(options.lists, '--lists'),
       afterAcceptance: options.afterAcceptance,
     }),
   }
@@ -136,7 +163,7 @@ function verdictJson(verdict: Verdict): object {
 }
 
 const REMARKS: Readonly<Partial<Record<VerdictKind, string>>> = {
-  later: 'Not settled yet: --phase END-OF-MESSAGE with --author asks how the message would end.',
+  later: 'Not settled yet: --phase END-OF-MESSAGE with --author or --message asks how the message would end.',
   none: 'Not for Postern to judge: other mail goes its way.',
 }
 
@@ -182,7 +209,7 @@ async function printText(
 }
 
 async function ask(session: Session, options: Options): Promise<void> {
-  const question = questionOf(options)
+  const question = questionOf(options, await readMessage(session, options))
   const found = await answer(session, question)
   for (const { recipient, verdict } of found.refusedBefore) {
     await session.warn(`RCPT would have refused ${recipient.text} already: ${replyOf(verdict)}`)
@@ -216,6 +243,11 @@ export const askCommand: AddCommand = (parent, session) => {
       .option('--recipients-before <count>', 'recipients of the message that were accepted before')
       .option('--author <address>', 'a mailbox of From:, at END-OF-MESSAGE; may be repeated', repeated)
       .option('--other-author <address>', 'one of Sender: or Reply-To:; may be repeated', repeated)
+      .option(
+        '--message <file>',
+        'the message, at END-OF-MESSAGE: its header, parts and size; - is standard input',
+      )
+      .option('--lists <count>', 'how many lists the message goes to, at END-OF-MESSAGE')
       .option('--after-acceptance', 'an MTA has taken the message already, as in the LMTP sink')
       .option('--explain', 'show every rule that was tried and what it saw')
       .option('--json', 'print JSON instead of text')
@@ -227,6 +259,10 @@ export const askCommand: AddCommand = (parent, session) => {
       [
         'postern ask --phase END-OF-MESSAGE --sender alice@example.net --list team@lists.example.org --author eve@example.com',
         'by the author',
+      ],
+      [
+        'postern ask --phase END-OF-MESSAGE --sender alice@example.net --list team@lists.example.org --message post.eml',
+        'and by what the message says',
       ],
       ['postern ask --phase EHLO --client 192.0.2.1 --helo mx.example.net', 'is this MTA welcome?'],
     ],

@@ -1,5 +1,4 @@
 /** `postern import`: reads an import document into the store, and says what changed. */
-import { type FileHandle, open } from 'node:fs/promises'
 import { overlapInWords } from '../../app/administration/service-overlap.ts'
 import type { ImportedList, ImportNews } from '../../app/document-import.ts'
 import type { SiteEntryKind } from '../../app/document-import-site.ts'
@@ -9,6 +8,7 @@ import { type AddCommand, teach } from '../command.ts'
 import { namedDelivery, unknownDeliveryInWords } from '../delivery-words.ts'
 import { domainInWords } from '../domain-words.ts'
 import { EXIT, Failure } from '../exit.ts'
+import { inputOf } from '../input-file.ts'
 import type { Session } from '../session.ts'
 
 const SITE_WORDS: Readonly<Record<SiteEntryKind, string>> = {
@@ -117,31 +117,12 @@ class Telling {
   }
 }
 
-/** The file, or standard input for `-`. */
-async function chunksOf(session: Session, file: string): Promise<AsyncIterable<Uint8Array>> {
-  if (file === '-') return session.world.stdin
-  try {
-    // Opened before the store is: a file that is not there needs none.
-    return chunksOfFile(await open(file), file)
-  } catch (cause) {
-    throw new Failure(EXIT.noInput, `${file} cannot be read`, { cause })
-  }
-}
-
-async function* chunksOfFile(handle: FileHandle, file: string): AsyncGenerator<Uint8Array> {
-  try {
-    yield* handle.createReadStream()
-  } catch (cause) {
-    throw new Failure(EXIT.noInput, `${file} cannot be read`, { cause })
-  }
-}
-
 async function importFile(session: Session, file: string, dryRun: boolean): Promise<void> {
   const [{ importDocument }, { DocumentError }] = await Promise.all([
     import('../../app/document-import.ts'),
     import('../../app/document-text.ts'),
   ])
-  const chunks = await chunksOf(session, file)
+  const chunks = await inputOf(session, file)
   const store = await session.store()
   const telling = new Telling(session, await session.config())
   const signal = session.world.interruption()

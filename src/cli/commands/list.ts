@@ -1,5 +1,6 @@
 /** `postern list`: lists and their settings. */
-import { certaintyInWords, type ListReport } from '../../app/administration/list-report.ts'
+import { certaintyOf, lateCertaintyInWords } from '../../app/administration/certainty.ts'
+import type { ListReport } from '../../app/administration/list-report.ts'
 import { presetsOf } from '../../app/administration/lists.ts'
 import { overlapInWords } from '../../app/administration/service-overlap.ts'
 import type { Config } from '../../config/config.ts'
@@ -11,6 +12,7 @@ import {
   PRESETS,
   SETTING_NAMES,
   SETTINGS,
+  type SettingName,
 } from '../../core/list.ts'
 import { ROLES } from '../../core/person.ts'
 import { type AddCommand, JSON_OPTION, teach } from '../command.ts'
@@ -19,6 +21,7 @@ import { EXIT, Failure } from '../exit.ts'
 import { columns, jsonValue, list } from '../listing.ts'
 import type { Session } from '../session.ts'
 import { FORCE_OPTION, settingPairs, settingsHelp, shown } from '../setting-pairs.ts'
+import { listRulesCommands } from './list-rules.ts'
 
 const PRESETS_HELP = `Presets:\n${columns(
   PRESET_NAMES.map(name => [
@@ -56,14 +59,25 @@ function goesToInWords(report: ListReport, config: Config): string {
   return `${name}, ${CHOSEN_BY[by]}: ${what}`
 }
 
+/** A setting's value in a line: header rules have a command of their own. */
+function briefly(name: SettingName, texts: Readonly<Record<SettingName, string>>): string {
+  if (name !== 'header_rules' || texts[name] === '') return texts[name]
+  const count = texts[name].split('\n').length
+  return count === 1 ? '1 rule' : `${count} rules`
+}
+
+const inWords = (settled: readonly string[]): string =>
+  settled.length === 0 ? 'nothing' : settled.join('; ')
+
 function reportLines(report: ListReport, config: Config): readonly string[] {
   const { address, settings, presets, roles, people, bans } = report
   const texts = formatSettings(settings)
+  const { atRcpt, atHeader, atEnd } = certaintyOf(settings)
   const counts = ROLES.map(role => `${roles[role]} ${role}${roles[role] === 1 ? '' : 's'}`).join(', ')
   return [
     mailboxOf(address),
     '',
-    ...columns(SETTING_NAMES.map(name => [`  ${name}`, shown(texts[name]), SETTINGS[name].help])),
+    ...columns(SETTING_NAMES.map(name => [`  ${name}`, shown(briefly(name, texts)), SETTINGS[name].help])),
     '',
     ...columns([
       ['  preset', presets.length === 0 ? 'none: the settings are their own' : presets.join(', ')],
@@ -80,7 +94,14 @@ function reportLines(report: ListReport, config: Config): readonly string[] {
       ['  goes to', goesToInWords(report, config)],
     ]),
     '',
-    certaintyInWords(settings),
+    'Settled',
+    ...columns([
+      ['  at RCPT', inWords(atRcpt)],
+      ['  at the end of the header', inWords(atHeader)],
+      ['  at the end of the message', inWords(atEnd)],
+    ]),
+    '',
+    lateCertaintyInWords(settings),
   ]
 }
 
@@ -88,6 +109,7 @@ function reportJson(report: ListReport, config: Config): object {
   const { address, settings, presets, roles, people, bans } = report
   const { name, by } = goesTo(report, config)
   const { total, withAction, unreadable } = people
+  const { atRcpt, atHeader, atEnd } = certaintyOf(settings)
   return {
     address: mailboxOf(address),
     settings: formatSettings(settings),
@@ -95,7 +117,7 @@ function reportJson(report: ListReport, config: Config): object {
     people: { total, ...roles, with_action: withAction, unreadable },
     bans,
     goes_to: { delivery: name, chosen_by: by, known: namedDelivery(config, name) !== undefined },
-    settled_at_rcpt: certaintyInWords(settings),
+    settled: { at_rcpt: atRcpt, at_end_of_header: atHeader, at_end_of_message: atEnd },
   }
 }
 
@@ -211,7 +233,7 @@ export const listCommands: AddCommand = (parent, session) => {
       .command('show')
       .summary('show all about a list')
       .description(
-        'Shows the settings of a list with their meaning, how many people and bans it has, where its mail goes, and what is settled at RCPT.',
+        'Shows the settings of a list with their meaning, how many people and bans it has, where its mail goes, and what is settled when.',
       )
       .argument('<address>', 'the posting address of the list')
       .option(...JSON_OPTION)
@@ -226,6 +248,8 @@ export const listCommands: AddCommand = (parent, session) => {
       }),
     [['postern list show team@lists.example.org', 'settings, people, and what they mean']],
   )
+
+  listRulesCommands(command, session)
 
   teach(
     command
