@@ -95,6 +95,7 @@ const NOT_TOLD: Readonly<Record<NoNotice | 'unknown', string>> = {
   'no-mta': 'nobody is told: held.notices names no mail server',
   unproven: 'nobody is told: the return path is not proven',
   'no-sender': 'nobody is told: there is no sender',
+  'odd-address': 'nobody is told: an address needs quotes',
   automatic: 'nobody is told: it is from a machine',
   unknown: 'as was decided before',
 }

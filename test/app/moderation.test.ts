@@ -222,6 +222,7 @@ describe('rejecting', () => {
     ['list-does-not-want', {}, {}],
     ['unproven', { returnPath: 'unproven' }, { reject_notice: 'yes' }],
     ['no-sender', { sender: '' }, { reject_notice: 'yes' }],
+    ['odd-address', { sender: '"a, b@evil.example"@example.net' }, { reject_notice: 'yes' }],
     ['automatic', { content: AUTOMATIC }, { reject_notice: 'yes' }],
     ['list-does-not-want', { list: 'gone@lists.example.org' }, { reject_notice: 'yes' }],
   ])('tells nobody: %s', async (why, held, settings) => {

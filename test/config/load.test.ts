@@ -67,7 +67,7 @@ describe('what is wrong is said by file, line, column and key', () => {
     [
       'a key in the wrong table',
       '[delivery]\npath = "x"\n',
-      ['postern.toml:2:1: delivery.path: unknown key here; it belongs in [store] or [delivery.maildir]'],
+      ['postern.toml:2:1: delivery.path: unknown key here; it belongs in [store], [delivery.maildir] or [held]'],
     ],
     [
       'a key like no other',
@@ -259,8 +259,8 @@ describe('what is wrong is said by file, line, column and key', () => {
       'a key of every object',
       '__proto__ = 1\nconstructor = 2\n[log.toString]\n',
       [
-        'postern.toml:1:1: __proto__: unknown key; known here: delivery, lmtp, log, milter, policy, redis, senders, site, socketmap, store, trial',
-        'postern.toml:2:1: constructor: unknown key; known here: delivery, lmtp, log, milter, policy, redis, senders, site, socketmap, store, trial',
+        'postern.toml:1:1: __proto__: unknown key; known here: delivery, held, journal, lmtp, log, milter, policy, redis, senders, site, socketmap, store, trial, web',
+        'postern.toml:2:1: constructor: unknown key; known here: delivery, held, journal, lmtp, log, milter, policy, redis, senders, site, socketmap, store, trial, web',
         'postern.toml:3:6: log.toString: unknown key; known here: addresses, format, key_file, level',
       ],
     ],
@@ -471,6 +471,13 @@ describe('warnings', () => {
       '[socketmap]\nlisten = ["0.0.0.0:1"]\n',
       [
         'postern.toml:2:11: socketmap.listen[0]: 0.0.0.0:1 can be reached from other hosts, and whoever reaches it may ask which lists there are',
+      ],
+    ],
+    [
+      'figures for the world',
+      '[web]\nlisten = ["0.0.0.0:1", "[::1]:2"]\n',
+      [
+        'postern.toml:2:11: web.listen[0]: 0.0.0.0:1 can be reached from other hosts, and whoever reaches it may read how the gate is',
       ],
     ],
     [

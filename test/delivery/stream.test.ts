@@ -365,6 +365,49 @@ describe.skipIf(redisMissing('delivery into a Redis stream') !== undefined)('a s
     })
   })
 
+  describe('a copy that is handed over again', () => {
+    const handOver = (key: string) => ({ key, noted: undefined, note: async () => {} })
+    const once = (delivery: Delivery, key: string): Promise<DeliveryOutcome> | undefined =>
+      delivery.deliverOnce?.(ENVELOPE, message(TEXT), to(TEAM), handOver(key))
+
+    test('is one entry, whoever hands it over, and whether a reader has taken it or not', async () => {
+      const delivery = stream()
+      const both = await Promise.all([once(delivery, 'one'), once(stream(), 'one')])
+      expect(both).toEqual([{ kind: 'delivered' }, { kind: 'delivered' }])
+      expect(await entries()).toHaveLength(1)
+      await client.xtrim(KEY, 'MAXLEN', 0)
+      expect(await once(delivery, 'one')).toEqual({ kind: 'delivered' })
+      expect(await entries()).toEqual([])
+      expect(await once(delivery, 'two')).toEqual({ kind: 'delivered' })
+      expect(await entries()).toHaveLength(1)
+    })
+
+    test('is remembered for a month, where the stream is in a cluster', async () => {
+      await once(stream(), 'one')
+      const [marker = ''] = (await client.keys('*')).filter(key => key !== KEY)
+      expect(marker).toBe(`${KEY}:accepted:one:{${KEY}}`)
+      // What stands in the first braces is what a cluster goes by.
+      expect(/\{([^}]+)\}/.exec(marker)?.[1]).toBe(KEY)
+      expect(await client.ttl(marker)).toBeGreaterThan(29 * 86_400)
+      const tagged = 'p:{team}:stream'
+      await once(stream({ key: tagged }), 'one')
+      expect(await client.exists(`${tagged}:accepted:one`)).toBe(1)
+    })
+
+    test('is not remembered where there was no room, or no replica has it', async () => {
+      const full = stream({ maxEntries: 1 })
+      await outcomeOf(full)
+      expect(await once(full, 'one')).toMatchObject({ kind: 'refused' })
+      await client.xtrim(KEY, 'MAXLEN', 0)
+      expect(await once(stream({ waitReplicas: 1, replicaTimeoutMs: 50 }), 'one')).toMatchObject({
+        kind: 'failed',
+      })
+      expect(await client.keys('*:accepted:*')).toEqual([])
+      expect(await once(full, 'one')).toEqual({ kind: 'delivered' })
+      expect(await entries()).toHaveLength(1)
+    })
+  })
+
   test('that others fill up holds those back who wait too long for their turn', async () => {
     let goOn: () => void = () => {}
     const wait = new Promise<void>(resolve => {

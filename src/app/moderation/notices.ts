@@ -1,7 +1,7 @@
 /**
  * What a sender is told whose post a moderator has refused: when anybody is told anything at all, and in which words.
  */
-import type { Address } from '../../core/address.ts'
+import { type Address, mailboxOf } from '../../core/address.ts'
 import type { Flavour, ListSettings } from '../../core/list.ts'
 import { SERVICES } from '../../core/recipient.ts'
 import type { ListAddress } from '../../core/transaction.ts'
@@ -22,12 +22,18 @@ export interface Notice {
 export type SendNotice = (notice: Notice) => Promise<void>
 
 /** Why nobody is told. */
-export type NoNotice = 'list-does-not-want' | 'no-mta' | 'unproven' | 'no-sender' | 'automatic'
+export type NoNotice =
+  | 'list-does-not-want'
+  | 'no-mta'
+  | 'unproven'
+  | 'no-sender'
+  | 'odd-address'
+  | 'automatic'
 
 /** The address of a list's owners, by its flavour. */
 export function ownerAddress(list: ListAddress, flavour: Flavour): string {
   const at = list.lastIndexOf('@')
-  return `${list.slice(0, at)}${SERVICES[flavour].separator}owner${list.slice(at)}`
+  return mailboxOf(`${list.slice(0, at)}${SERVICES[flavour].separator}owner${list.slice(at)}` as ListAddress)
 }
 
 /** Whether the sender of a post may be told, and what; `hasMta` is whether there is somebody to send it. */
@@ -44,6 +50,8 @@ export function noticeFor(
   if (grounds.returnPath === 'unproven') return 'unproven'
   if (summary.automatic) return 'automatic'
   const owner = ownerAddress(to.list, settings.flavour)
+  // What needs quotes is read differently by too many programs on the way.
+  if ([owner, sender.text].some(text => text.includes('"'))) return 'odd-address'
   return {
     from: owner,
     to: sender,
