@@ -17,7 +17,7 @@ const LEVEL_WORDS: Readonly<Record<LogLevel, string>> = {
 /** Short names that Postfix has made familiar. */
 const SHORT_NAMES: Readonly<Record<string, string>> = { sender: 'from', recipient: 'to' }
 /** Fields whose values are words of ours, shown bare. */
-const BARE = new Set(['reason', 'rule', 'would', 'would_reason', 'service', 'front'])
+const BARE = new Set(['reason', 'rule', 'would', 'would_reason', 'instead_of', 'service', 'front'])
 
 /** Characters of one value that are shown. */
 const MAX_VALUE = 500

@@ -138,6 +138,11 @@ describe('a decision is one line', () => {
       'NOQUEUE: accept: RCPT from mx.example.net[192.0.2.1]: 250 2.1.5 Ok; reason=shadow rule=sender-permitted would=reject would_reason=sender-not-permitted list=<team@lists.example> from=<alice@example.net> to=<Team@lists.example> front=policy helo=<mx.example.net>',
     ],
     [
+      'held because a refusal would be a bounce',
+      decided(rcpt(), { ...ACCEPT, kind: 'hold', reason: 'late-refusal-held', inPlaceOf: REJECT }),
+      'NOQUEUE: hold: RCPT from mx.example.net[192.0.2.1]: 250 2.1.5 Ok; reason=late-refusal-held rule=action-taken instead_of=sender-not-permitted list=<team@lists.example> from=<alice@example.net> to=<Team@lists.example> front=policy helo=<mx.example.net>',
+    ],
+    [
       'not ours',
       decided(rcpt(), { kind: 'none', reason: 'recipient-elsewhere', rule: 'recipient-is-ours' }),
       'NOQUEUE: none: RCPT from mx.example.net[192.0.2.1]: not ours to judge; reason=recipient-elsewhere rule=recipient-is-ours from=<alice@example.net> to=<Team@lists.example> front=policy helo=<mx.example.net>',

@@ -42,6 +42,8 @@ export interface SiteOptions {
   readonly socketmap?: boolean
   /** More of Postern's configuration file. */
   readonly config?: string
+  /** More of its section [lmtp]. */
+  readonly sink?: string
   /** The import document's lists. */
   readonly lists: readonly ListOf[]
   /** Whether Postern may log errors: its store and its disk are taken away from it. */
@@ -242,6 +244,7 @@ ${unix ? 'transport = "lmtp:unix:postern/lmtp"' : ''}`
       policy,
       lmtp,
       ...(redisUrl !== undefined && { redisUrl }),
+      ...(options.sink !== undefined && { sink: options.sink }),
       config: [milterConfig, socketmapConfig, options.config ?? ''].join('\n'),
     })
   })()

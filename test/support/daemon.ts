@@ -36,6 +36,8 @@ export interface PosternOptions {
   readonly policy?: Endpoint
   readonly lmtp?: Endpoint
   readonly callout?: Endpoint
+  /** More of the section [lmtp]. */
+  readonly sink?: string
   /** More of the configuration file: whole sections. */
   readonly config?: string
   /** Whether there is a trial MTA. */
@@ -105,6 +107,7 @@ listen = ["${formatEndpoint(policy)}"]
 listen = ["${formatEndpoint(lmtp)}"]
 callout_listen = ["${formatEndpoint(callout)}"]
 hostname = "postern.example.org"
+${options.sink ?? ''}
 ${options.config?.includes('[milter]') ? '' : '[milter]\nlisten = []'}
 ${options.config?.includes('[socketmap]') ? '' : '[socketmap]\nlisten = []'}
 ${options.config?.includes('[web]') ? '' : '[web]\nlisten = []'}
