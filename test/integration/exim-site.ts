@@ -44,6 +44,8 @@ export interface EximSiteOptions {
   readonly document?: Readonly<Record<string, unknown>>
   /** More of Postern's configuration file. */
   readonly config?: string
+  /** More of its section [lmtp]. */
+  readonly sink?: string
 }
 
 export class EximSite {
@@ -141,6 +143,7 @@ export async function startEximSite(options: EximSiteOptions): Promise<EximSite>
       callout,
       ...(redisUrl !== undefined && { redisUrl }),
       ...(options.config !== undefined && { config: options.config }),
+      ...(options.sink !== undefined && { sink: options.sink }),
     })
   })()
   await Promise.allSettled([postern, exim, redis])
