@@ -35,6 +35,7 @@ export interface Objection {
 }
 
 const METHODS = ['GET', 'HEAD']
+const VERSIONS = ['1.0', '1.1']
 
 /** The host of a Host field (RFC 9110 §7.2) without its port, in small letters; `undefined` if it makes no sense. */
 export function hostOf(field: string): string | undefined {
@@ -54,6 +55,7 @@ function isOurs(host: string, names: readonly string[]): boolean {
 export function objectionTo(request: RequestLine, names: readonly string[]): Objection | undefined {
   const { method = '', target = '', httpVersion, hosts, hasBody } = request
   if (!METHODS.includes(method)) return { status: 405, text: 'Only GET and HEAD are answered here' }
+  if (!VERSIONS.includes(httpVersion)) return { status: 400, text: 'Only HTTP/1.1 is spoken here' }
   if (!target.startsWith('/')) return { status: 400, text: 'The target of the request is no path' }
   if (hasBody) return { status: 400, text: 'A request has no body here' }
   const [field, ...more] = hosts

@@ -171,7 +171,8 @@ export function createMetrics(parts: MetricsParts): Metrics {
   collectDefaultMetrics({ register })
 
   const write = async (): Promise<string> => {
-    const figures = await register.metrics()
+    // prom-client writes what is not a number in a way of its own.
+    const figures = (await register.metrics()).replace(/ Nan$/gm, ' NaN')
     const decisions = latencyHistogram(
       'postern_decision_duration_seconds',
       'From question to answer of a decision, counted in whole milliseconds',

@@ -7,7 +7,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { getRequestListener } from '@hono/node-server'
+import { getRequestListener, RequestError } from '@hono/node-server'
 import type { FrontServer } from '../app/front.ts'
 import type { Log } from '../app/log.ts'
 import type { ConnectionCounts } from '../app/meters.ts'
@@ -52,7 +52,6 @@ export interface WebFrontParts {
 const CHECK_INTERVAL = 1000
 /** For a client that is turned away to read why. */
 const LINGER_TIME = 1000
-const MAX_HEADERS = 100
 
 /** The part of the allowed connections down to which their number must fall before one too many is logged again. */
 const RELIEF = 0.9
@@ -102,7 +101,7 @@ export interface WebFront extends FrontServer {
 
 /** Makes the web front. Its servers share their limits. */
 export function createWebFront(parts: WebFrontParts): WebFront {
-  const { log, settings, connections } = parts
+  const { log, connections } = parts
   const limits: WebLimits = { ...WEB_LIMITS, ...parts.limits }
   /** Every connection, and how many answers it is owed. */
   const owed = new Map<Socket, number>()
@@ -110,6 +109,7 @@ export function createWebFront(parts: WebFrontParts): WebFront {
   let draining = false
 
   const failed = (cause: unknown): Response => {
+    if (cause instanceof RequestError) return new Response('The request makes no sense\n', { status: 400 })
     log.error('web request failed', { cause })
     return new Response('Internal error\n', { status: 500 })
   }
@@ -121,7 +121,8 @@ export function createWebFront(parts: WebFrontParts): WebFront {
         return failed(cause)
       }
     },
-    { overrideGlobalObjects: false, errorHandler: failed },
+    // The host is for requests of HTTP/1.0 that name none.
+    { overrideGlobalObjects: false, errorHandler: failed, hostname: 'localhost' },
   )
 
   function settled(socket: Socket): void {
@@ -139,13 +140,13 @@ export function createWebFront(parts: WebFrontParts): WebFront {
     const { method, url: target, httpVersion, headers, headersDistinct } = request
     const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0
     const hosts = headersDistinct['host'] ?? []
-    const objection = objectionTo({ method, target, httpVersion, hosts, hasBody }, settings.hosts)
+    const objection = objectionTo({ method, target, httpVersion, hosts, hasBody }, parts.settings.hosts)
     if (objection === undefined) void answer(request, response)
     else writePlainly(response, objection.status, objection.text)
   }
 
   function isFull(): boolean {
-    const { maxConnections } = settings
+    const { maxConnections } = parts.settings
     if (owed.size < maxConnections) return false
     if (!crowded) log.warn('too many web connections', { limit: maxConnections })
     crowded = true
@@ -164,7 +165,7 @@ export function createWebFront(parts: WebFrontParts): WebFront {
     socket.once('close', () => {
       connections.open--
       owed.delete(socket)
-      if (owed.size <= settings.maxConnections * RELIEF) crowded = false
+      if (owed.size <= parts.settings.maxConnections * RELIEF) crowded = false
     })
   }
 
@@ -185,7 +186,6 @@ export function createWebFront(parts: WebFrontParts): WebFront {
         },
         handle,
       )
-      server.maxHeadersCount = MAX_HEADERS
       server.timeout = limits.idleTime
       server.on('checkExpectation', (_, response: ServerResponse) => {
         for (const [name, value] of Object.entries(SECURITY_HEADERS)) response.setHeader(name, value)
