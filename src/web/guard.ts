@@ -3,7 +3,7 @@
  * must not be able to read from here by a name of its own that leads to this host (DNS rebinding), to frame what is
  * here, or to have anything of its own run in it.
  */
-import { isIP } from 'node:net'
+import { parseIpAddress } from '../core/network.ts'
 
 /** Nothing may be loaded, run, framed or kept; a page that needs more says so itself. */
 export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
@@ -42,13 +42,13 @@ export function hostOf(field: string): string | undefined {
   const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::\d{1,5})?$/.exec(field)
   if (match === null) return undefined
   const [, literal, name] = match
-  if (literal !== undefined) return isIP(literal) === 6 ? literal : undefined
+  if (literal !== undefined) return literal.includes(':') && parseIpAddress(literal).ok ? literal : undefined
   return name?.toLowerCase()
 }
 
 /** An address is no name that somebody could lead elsewhere. */
 function isOurs(host: string, names: readonly string[]): boolean {
-  return host === 'localhost' || isIP(host) !== 0 || names.includes(host)
+  return host === 'localhost' || parseIpAddress(host).ok || names.includes(host)
 }
 
 /** What is wrong with a request, if it is not to be answered. `names` are those that the operator gave this server. */
