@@ -15,6 +15,7 @@ import { command, frame } from './mta-wire.ts'
 const PIECE = 65_535
 const PIECES = Math.ceil(2 ** 30 / PIECE)
 const BODY = PIECES * PIECE
+const HUNDRED_MEGABYTES = Math.ceil((100 * 2 ** 20) / PIECE)
 
 /** What the daemon's memory may grow by, in bytes, whatever the body's size. */
 const GROWTH = 128 * 1024 * 1024
@@ -22,6 +23,7 @@ const GROWTH = 128 * 1024 * 1024
 const PATIENCE = 1000
 
 const SHORT = 'short@lists.example.org'
+const PARTS = 'parts@lists.example.org'
 const TEAM = 'team@lists.example.org'
 
 let postern: Postern | undefined
@@ -42,6 +44,7 @@ async function start(engine: EngineName): Promise<{ endpoint: Endpoint; pid: num
     domains: [{ domain: 'lists.example.org' }],
     lists: [
       { address: SHORT, settings: { nonmember_action: 'accept', max_size: BODY } },
+      { address: PARTS, settings: { nonmember_action: 'accept', refused_parts: 'video/* .exe' } },
       { address: TEAM, people: [{ who: 'alice@example.net', roles: ['member'] }] },
     ],
   })
@@ -113,6 +116,44 @@ describe.each(['native', 'libmilter'] as const)('engine %s', engine => {
       expect(await huge.ask(command.mail('<eve@example.com>'))).toEqual(['c'])
       huge.send(command.abort(), command.quit())
       await huge.closed()
+    },
+    120_000,
+  )
+
+  test.skipIf(missing[engine])(
+    'a hundred megabytes of parts are looked at, and not kept',
+    async () => {
+      const { endpoint, pid } = await start(engine)
+      const client = await MtaClient.greeted(endpoint)
+      /** A message of so many pieces; the last part tells what is asked about. */
+      const send = async (pieces: number, last: string): Promise<readonly string[]> => {
+        await client.ask(command.mail('<eve@example.com>'))
+        expect(await client.ask(command.rcpt(`<${PARTS}>`))).toEqual(['c'])
+        client.send(command.header('Content-Type', 'multipart/mixed; boundary=b'))
+        expect(await client.ask(command.endOfHeaders())).toEqual(['c'])
+        const piece = frame('B', Buffer.alloc(PIECE, `${'QUJD'.repeat(19)}\r\n`))
+        client.send(command.body('--b\r\nContent-Type: image/png\r\n\r\n'))
+        if (engine === 'libmilter') await client.answer()
+        for (let left = pieces; left > 0; left--) {
+          await client.pour(piece)
+          if (engine === 'libmilter') expect(await client.answer()).toBe('c')
+        }
+        client.send(command.body(`\r\n--b\r\nContent-Type: ${last}\r\n\r\n`))
+        if (engine === 'libmilter') await client.answer()
+        const answers = await client.ask(command.endOfMessage())
+        client.send(command.abort())
+        return answers
+      }
+      const refused = `y 554 5.6.1 The list ${PARTS} does not take this kind of content: video/mp4`
+      expect(await send(1, 'video/mp4')).toEqual([refused])
+      writeFileSync(`/proc/${pid}/clear_refs`, '5')
+      const before = memory(pid, 'VmRSS')
+      expect(await send(HUNDRED_MEGABYTES, 'text/plain')).toEqual(['c'])
+      expect(await send(HUNDRED_MEGABYTES, 'video/mp4')).toEqual([refused])
+      const growth = memory(pid, 'VmHWM') - before
+      expect(growth).toBeLessThan(GROWTH)
+      client.send(command.quit())
+      await client.closed()
     },
     120_000,
   )
