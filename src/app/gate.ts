@@ -110,9 +110,9 @@ export class Gate {
       return this.#failed(tx, error, asking, started)
     }
     this.#count(tx, verdict, facts)
-    this.#note(tx, verdict, asking, started)
+    const told = this.#note(tx, verdict, asking, started)
     this.#admit(tx, verdict)
-    return verdict
+    return told
   }
 
   #failed(tx: Transaction, error: unknown, asking: Asking, started: number): Verdict {

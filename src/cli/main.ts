@@ -36,6 +36,10 @@ const world: World = {
     const { openStore } = await import('../daemon/compose.ts')
     return openStore(config)
   },
+  openJournal: async config => {
+    const { openJournal } = await import('../daemon/compose.ts')
+    return openJournal(config)
+  },
   openModeration: async (config, store) => {
     const { openModeration } = await import('../daemon/compose.ts')
     return openModeration(config, store)

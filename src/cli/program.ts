@@ -9,10 +9,13 @@ import { exportCommand } from './commands/export.ts'
 import { forbidCommands } from './commands/forbid.ts'
 import { heldCommands } from './commands/held.ts'
 import { importCommand } from './commands/import.ts'
+import { journalCommand } from './commands/journal.ts'
 import { listCommands } from './commands/list.ts'
 import { memberCommands } from './commands/member.ts'
 import { mtaCommands } from './commands/mta.ts'
 import { serveCommand } from './commands/serve.ts'
+import { statusCommand } from './commands/status.ts'
+import { whyCommand } from './commands/why.ts'
 import { EXIT, type ExitStatus } from './exit.ts'
 import { reportFailure } from './report-failure.ts'
 import { Session } from './session.ts'
@@ -30,6 +33,9 @@ const COMMANDS: readonly AddCommand[] = [
   mtaCommands,
   heldCommands,
   askCommand,
+  whyCommand,
+  statusCommand,
+  journalCommand,
   importCommand,
   exportCommand,
 ]

@@ -2,6 +2,7 @@
 
 import { isMalformed, type Outcome, type Problem } from '../app/administration/problem.ts'
 import { Administration } from '../app/administration.ts'
+import type { JournalStore } from '../app/journal.ts'
 import type { Moderation } from '../app/moderation.ts'
 import type { Store } from '../app/ports.ts'
 import type { Config } from '../config/config.ts'
@@ -24,6 +25,7 @@ export class Session {
   #config: Config | undefined
   #store: Store | undefined
   #moderation: OpenModeration | undefined
+  #journal: JournalStore | undefined
 
   constructor(world: World) {
     this.world = world
@@ -53,6 +55,13 @@ export class Session {
     this.#store = await this.world.openStore(config)
     await this.#store.check()
     return this.#store
+  }
+
+  /** The journal in the store, which has been seen to be usable. */
+  async journal(): Promise<JournalStore> {
+    await this.store()
+    this.#journal ??= await this.world.openJournal(await this.config())
+    return this.#journal
   }
 
   /** Administration of the store. With `force` also deliveries may be chosen that the configuration does not have. */
@@ -94,6 +103,7 @@ export class Session {
 
   async close(): Promise<void> {
     await this.#moderation?.close()
+    await this.#journal?.close()
     await this.#store?.close()
   }
 }

@@ -4,6 +4,7 @@
  */
 import type { Moderation } from '../app/moderation.ts'
 import type { Clock, Store } from '../app/ports.ts'
+import type { JournalStore } from '../app/journal.ts'
 import type { Config } from '../config/config.ts'
 import type { ConfigResult } from '../config/load.ts'
 import type { ExitStatus } from './exit.ts'
@@ -25,6 +26,7 @@ export interface World {
   readonly version: string
   loadConfig(file: string | undefined): Promise<ConfigResult>
   openStore(config: Config): Promise<Store>
+  openJournal(config: Config): Promise<JournalStore>
   /** Opens the queue of held messages, with the deliveries that they go on to. */
   openModeration(config: Config, store: Store): Promise<OpenModeration>
   /** Runs the daemon until it ends, and gives its exit status. */

@@ -1,4 +1,5 @@
 /** The command line in process: a store in memory, streams that are kept, a clock that stands still. */
+import type { JournalStore } from '../../src/app/journal.ts'
 import type { Delivery } from '../../src/app/message.ts'
 import type { SendNotice } from '../../src/app/moderation/notices.ts'
 import { Moderation } from '../../src/app/moderation.ts'
@@ -11,6 +12,7 @@ import { loadConfig } from '../../src/config/load.ts'
 import type { Site } from '../../src/core/facts.ts'
 import { createDiscardDelivery } from '../../src/delivery/discard.ts'
 import { FileHeldQueue } from '../../src/delivery/held-queue.ts'
+import { MemoryJournal } from '../support/memory-journal.ts'
 import { MemoryStore } from '../support/memory-store.ts'
 
 /** What a command came to. */
@@ -45,6 +47,7 @@ export class KeptStream implements Stream {
 
 export interface ConsoleOptions {
   readonly store?: Store
+  readonly journal?: JournalStore
   readonly site?: Site
   readonly terminal?: boolean
   readonly openStore?: () => Promise<Store>
@@ -73,10 +76,12 @@ async function* chunks(text: string | Uint8Array): AsyncGenerator<Uint8Array> {
 
 export class Console {
   readonly store: Store
+  readonly journal: JournalStore
   readonly #options: ConsoleOptions
 
   constructor(options: ConsoleOptions = {}) {
     this.store = options.store ?? new MemoryStore(() => 0)
+    this.journal = options.journal ?? new MemoryJournal(options.clock ?? (() => 0))
     this.#options = options
   }
 
@@ -108,6 +113,7 @@ export class Console {
         })
         return { moderation, close: async () => {} }
       },
+      openJournal: async () => this.journal,
       serve: this.#options.serve ?? (async () => 0),
       interruption: () => signal ?? new AbortController().signal,
     })

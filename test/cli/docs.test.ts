@@ -114,7 +114,11 @@ describe('examples', () => {
   /** Whether the command line was understood; what it comes to depends on what is there. */
   async function understood(line: string): Promise<void> {
     const input = line.startsWith('import') ? '{"postern": 1}' : 'zoe@example.net\n'
-    const { status, stderr } = await console.run(words(line), input)
+    // What goes on until it is interrupted is interrupted.
+    const { store } = console
+    const endless = / -f\b/.test(line)
+    const asked = endless ? new Console({ store, signal: AbortSignal.abort() }) : console
+    const { status, stderr } = await asked.run(words(line), input)
     expect([0, 1, 66, 75], `${line}: ${status}\n${stderr}`).toContain(status)
   }
 

@@ -4,13 +4,19 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { LATENCY_BOUNDS, LIST_COUNTERS, type LongPeriod, TOP_KINDS, tally } from '../../src/app/counters.ts'
+import { MAX_TOP } from '../../src/app/journal.ts'
+import { EVENT_FIELDS } from '../../src/app/journal-event.ts'
 import { parseDomain } from '../../src/core/domain.ts'
 import { formatSettings, INITIAL_SETTINGS, SETTINGS } from '../../src/core/list.ts'
 import { DOMAIN_SETTINGS, formatDomainSettings, INITIAL_DOMAIN } from '../../src/core/list-domain.ts'
+import { VERDICT_KINDS } from '../../src/core/verdict.ts'
 import { parseWho } from '../../src/core/who.ts'
 import { Keys } from '../../src/store/keys.ts'
 import { openRedisStore } from '../../src/store/redis.ts'
+import { openRedisJournal } from '../../src/store/redis-journal.ts'
 import { SCHEMA_VERSION } from '../../src/store/store-errors.ts'
+import { describeJournal, event } from '../conformance/journal-conformance.ts'
 import { describeStore } from '../conformance/store-conformance.ts'
 import { requirePart } from '../support/parts.ts'
 import { type RedisServer, redisMissing, startRedis } from '../support/redis-server.ts'
@@ -58,6 +64,54 @@ test('the keys are those that the code has', () => {
   // Every property that names a key is among them, so that a new one cannot be forgotten here.
   expect(Object.keys(site)).toHaveLength(7 - 1 + 1)
   expect(Object.keys(list)).toHaveLength(8 + 1)
+})
+
+test('the keys of the journal are those that the code has', () => {
+  const { journal } = new Keys()
+  const [minute, hour, day] = ['2026-11-22T14:25', '2026-11-22T14', '2026-11-22'] as const
+  const long = (period: LongPeriod, start: string): string[] => [
+    journal.counters(period, start),
+    journal.listCounters(period, start),
+    journal.senders(period, start),
+    ...TOP_KINDS.map(kind => journal.top(kind, period, start)),
+  ]
+  expect(firstColumn('journal-keys')).toEqual([
+    journal.events,
+    journal.counters('minute', minute),
+    journal.listCounters('minute', minute),
+    ...long('hour', hour),
+    ...long('day', day),
+    journal.nodes,
+    journal.node('mx1'),
+    journal.batch('WRITER'),
+  ])
+  expect(Object.keys(journal)).toHaveLength(9)
+  expect(section('journal-keys').match(/at most 2000/)?.[0]).toBe(`at most ${MAX_TOP}`)
+})
+
+test('the fields of an event are those that the code writes', () => {
+  expect(firstColumn('event-fields')).toEqual(EVENT_FIELDS)
+})
+
+test('the counters are those that events add to', () => {
+  const shape = (counter: string): string =>
+    counter
+      .replace(/^at:[^:]+:[^:]+:[^:]+$/, 'at:FRONT:PHASE:VERDICT')
+      .replace(/^would:[^:]+:.*$/, 'would:VERDICT:REASON')
+      .replace(/^(would|verdict):[^:]+$/, '$1:VERDICT')
+      .replace(/^reason:.*$/, 'reason:REASON')
+      .replace(/^front:.*$/, 'front:FRONT')
+      .replace(/^latency:.*$/, 'latency:MS')
+      .replace(new RegExp(`^(?:${VERDICT_KINDS.join('|')}):.*$`), 'VERDICT:REASON')
+  const some = event({ verdict: 'accept', reason: 'shadow', would: 'reject', wouldReason: 'sender-banned' })
+  const unwritten = { time: 0, repeated: 1, lost: 1 }
+  const tallies = tally([some, event({ reason: 'existence-only' })], unwritten)
+  const counters = tallies.flatMap(({ site }) => [...site.keys()].map(shape))
+  expect(new Set(counters)).toEqual(new Set(firstColumn('counters')))
+  const classes = section('counters').match(/class below: (.*) and `more`/)?.[1]
+  expect(classes?.split(', ').map(Number)).toEqual([...LATENCY_BOUNDS])
+  const ofLists = LIST_COUNTERS.map(shape)
+  expect(new Set(ofLists)).toEqual(new Set(['probes', 'verdict:VERDICT', 'would:VERDICT', 'reason:REASON']))
 })
 
 test.each([
@@ -118,6 +172,26 @@ describe.skipIf(skip)('with a server', () => {
     for await (const ban of store.bans(TEAM)) bans.push(ban)
     expect(bans).toEqual(['@spam.example'])
     await store.close()
+  })
+
+  describeJournal('the journal in redis as the user of the page', async () => {
+    await admin.flushall()
+    const acl = section('acl').split('\n')[1]!.replace('>SECRET', '>open').split(' ')
+    await admin.call(acl[0]!, acl.slice(1))
+    const options = {
+      endpoint: { kind: 'unix', path: server.socket },
+      username: 'postern',
+      password: 'open',
+    } as const
+    const [journal, other] = [openRedisJournal(options), openRedisJournal(options)]
+    return {
+      journal,
+      other,
+      close: async () => {
+        await journal.close()
+        await other.close()
+      },
+    }
   })
 
   // The whole suite as a user who has the rights that the page gives, and no others.
