@@ -30,11 +30,12 @@ afterEach(async () => {
   delivery = undefined
 })
 
-const SHORT = { replyTimeoutMs: 150, timeoutMs: 600 }
+const SHORT = { replyTimeoutMs: 300, timeoutMs: 900 }
 
-async function outcomesOf(script: Script, names = 'abc', more = {}): Promise<readonly string[]> {
+/** Short of time only where that is the point: machines are slow at times. */
+async function outcomesOf(script: Script, names: string, more = {}): Promise<readonly string[]> {
   hop = await startNextHop(script)
-  delivery = createRelayDelivery(relaySettings(hop.endpoint, { ...SHORT, ...more }))
+  delivery = createRelayDelivery(relaySettings(hop.endpoint, more))
   return (await delivery.deliver(ENVELOPE, POST, team(names))).map(told)
 }
 
@@ -183,7 +184,8 @@ describe('what a next hop does, and what becomes of three copies', () => {
     test.each(CASES)('%s', async (_name, script, outcomes) => {
       const offer = '250-hop\r\n250-PIPELINING\r\n250 8BITMIME\r\n'
       const LHLO = (): string => (pipelining === 'with' ? offer : offer.replace('250-PIPELINING\r\n', ''))
-      expect(await outcomesOf({ LHLO, ...script })).toEqual(outcomes)
+      const times = outcomes.includes('failed: late') ? SHORT : {}
+      expect(await outcomesOf({ LHLO, ...script }, 'abc', times)).toEqual(outcomes)
     })
   })
 
@@ -318,8 +320,21 @@ describe('whatever bytes come', () => {
     })
     .map(given => Object.fromEntries(Object.entries(given).filter(([, what]) => what !== undefined)))
 
-  /** So many 250s a reader finds that takes whatever looks like one. */
-  const positives = (written: string): number => written.match(/250/g)?.length ?? 0
+  const textOf = (answer: Answer = []): string =>
+    [answer]
+      .flat()
+      .filter(part => typeof part === 'string')
+      .join('')
+
+  /** So many positive replies a reader finds that takes whatever looks like one. */
+  const positives = (answer: Answer | undefined): number => textOf(answer).match(/25[012]/g)?.length ?? 0
+
+  /**
+   * What a next hop says ahead of the final dot, behind a 354 and in a packet of its own, may come when the dot has been
+   * sent: nobody can tell it from what is said after it.
+   */
+  const ahead = (answer: Answer | undefined): number =>
+    textOf(answer).includes('354') ? positives(answer) : 0
 
   test('there is an outcome for each recipient, and no delivery without a 2xx after the dot', async () => {
     const names = 'abcde'
@@ -337,19 +352,13 @@ describe('whatever bytes come', () => {
             ...Object.fromEntries(Object.entries(given).map(([verb, what]) => [verb, () => what])),
             dot: () => {
               dots++
-              const answer = given['dot'] ?? []
-              said += positives(
-                [answer]
-                  .flat()
-                  .filter(part => typeof part === 'string')
-                  .join(''),
-              )
-              return answer
+              said += positives(given['dot']) + ahead(given['DATA']) + ahead(given['RCPT']) * names.length
+              return given['dot'] ?? []
             },
           }
           const server = await startNextHop(script)
           const relay = createRelayDelivery(
-            relaySettings(server.endpoint, { replyTimeoutMs: 15, timeoutMs: 40, maxRecipients }),
+            relaySettings(server.endpoint, { replyTimeoutMs: 30, timeoutMs: 80, maxRecipients }),
           )
           try {
             const outcomes = await relay.deliver(ENVELOPE, POST, team(names))
@@ -367,7 +376,7 @@ describe('whatever bytes come', () => {
           }
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 200 },
     )
     expect(deliveries).toBeGreaterThan(10)
   }, 60_000)
