@@ -168,7 +168,8 @@ export function factsNeeded(tx: Transaction, site: Site): FactsQuery {
         provenMtas: [],
         claimedMtas: [],
         sender: senderForms(tx.sender, site).keys,
-        authors: (tx.authorship?.all ?? [])
+        // Whom RCPT has settled is judged by the envelope.
+        authors: (tx.settledAtRcpt ? [] : (tx.authorship?.all ?? []))
           .slice(0, MAX_AUTHORS)
           .flatMap(author => formsOf(author, site.senders, 'author').keys),
         domain: tx.recipient.domain,
