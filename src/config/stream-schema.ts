@@ -20,7 +20,7 @@ export function streamSchema() {
     // Redis takes no value that is larger than this (proto-max-bulk-len).
     max_message_size: z.int().min(1024).max(536_870_912).prefault(52_428_800),
     wait_replicas: z.int().min(0).max(100).prefault(0),
-    timeout: z.int().min(50).max(300_000).prefault(30_000),
+    timeout: z.int().min(1).max(300).prefault(30),
   })
 }
 
@@ -39,6 +39,6 @@ export function streamSettings(name: string, file: StreamFile, store: StoreConfi
     maxEntries: file.max_entries,
     maxMessageSize: file.max_message_size,
     waitReplicas: file.wait_replicas,
-    timeoutMs: file.timeout,
+    timeoutMs: file.timeout * 1000,
   }
 }

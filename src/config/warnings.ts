@@ -4,7 +4,7 @@
  */
 import { accessSync, constants, statSync } from 'node:fs'
 import { formatEndpoint } from '../app/endpoint.ts'
-import type { Config } from './config.ts'
+import type { Config, DeliverySettings } from './config.ts'
 import type { KeyPath, Positions } from './positions.ts'
 import { type ConfigProblem, formatKey } from './problems.ts'
 import { parseRedisUrl } from './redis-url.ts'
@@ -37,6 +37,25 @@ function holdsPassword({ redis, delivery }: ConfigFile): KeyPath | undefined {
   if (hasPassword(redis?.url)) return ['redis', 'url']
   const stream = Object.entries(delivery.stream).find(([, { url }]) => hasPassword(url))
   return stream && ['delivery', 'stream', stream[0], 'url']
+}
+
+/** What Postfix waits at the end of a message, in seconds. */
+const POSTFIX_WAITS = 600
+
+/** A delivery that may take longer than the MTA waits for it: what its timeout is called, and what to say of it. */
+function impatience(
+  name: string,
+  delivery: DeliverySettings,
+): { path: KeyPath; message: string } | undefined {
+  if (delivery.kind !== 'relay' && delivery.kind !== 'pipe') return undefined
+  // A copy waits for its turn as long as it may take then.
+  const isTwice = delivery.kind === 'pipe'
+  if (delivery.timeoutMs * (isTwice ? 2 : 1) < POSTFIX_WAITS * 1000) return undefined
+  const message = `Postfix waits for ${POSTFIX_WAITS} s at the end of a message (lmtp_data_done_timeout), and sends again what takes longer`
+  return {
+    path: ['delivery', delivery.kind, name, 'timeout'],
+    message: isTwice ? `${message}; a copy may take twice this` : message,
+  }
 }
 
 /** Finds what to warn of in a configuration that is all right. */
@@ -85,6 +104,8 @@ export function findWarnings(
     warn(['redis', 'password_file'], 'every user of this host may read the file')
   }
   for (const [name, delivery] of Object.entries(config.delivery.named)) {
+    const late = impatience(name, delivery)
+    if (late !== undefined) warn(late.path, late.message)
     if (delivery.kind !== 'pipe' || mayExecute(delivery.program)) continue
     warn(['delivery', 'pipe', name, 'command', 0], 'there is no such program, or it may not be executed')
   }

@@ -183,12 +183,13 @@ describe('what it means', () => {
   test('a stream in a Redis of its own', () => {
     const settings = deliveryOf(
       's',
-      `[redis]\nprefix = "x:"\n${STREAM}url = "rediss://u:hunter2@r.example:1/2"\nkey = "mail"\nwait_replicas = 1\n`,
+      `[redis]\nprefix = "x:"\n${STREAM}url = "rediss://u:hunter2@r.example:1/2"\nkey = "mail"\nwait_replicas = 1\ntimeout = 7\n`,
     )
     expect(settings).toMatchObject({
       redis: { endpoint: { host: 'r.example', port: 1 }, tls: true, username: 'u', db: 2 },
       key: 'mail',
       waitReplicas: 1,
+      timeoutMs: 7000,
     })
     expect(settings?.kind === 'stream' && settings.redis.password?.reveal()).toBe('hunter2')
     expect(JSON.stringify(settings)).not.toContain('hunter2')
@@ -203,6 +204,20 @@ test('a password in a file that everybody may read is warned of', () => {
   chmodSync(join(directory, 'postern.toml'), 0o644)
   expect(configOf(loadConfig({ cwd: directory, env: {} })).warnings.map(formatProblem)).toEqual([
     'postern.toml:2:7: delivery.stream.s.url: every user of this host may read this file and the password in it',
+  ])
+})
+
+test('deliveries that take longer than the mail server waits are warned of', () => {
+  const pipe = (name: string, timeout: number): string =>
+    `[delivery.pipe.${name}]\ncommand = ["/bin/cat"]\ntimeout = ${timeout}\n`
+  const relay = (name: string, timeout: number): string =>
+    `[delivery.relay.${name}]\nto = "127.0.0.1:24"\ntimeout = ${timeout}\n`
+  const text = [pipe('p', 299), pipe('q', 300), relay('r', 599), relay('s', 600)].join('')
+  const message =
+    'Postfix waits for 600 s at the end of a message (lmtp_data_done_timeout), and sends again what takes longer'
+  expect(configOf(load(text)).warnings.map(formatProblem)).toEqual([
+    `postern.toml:12:11: delivery.relay.s.timeout: ${message}`,
+    `postern.toml:6:11: delivery.pipe.q.timeout: ${message}; a copy may take twice this`,
   ])
 })
 
