@@ -6,11 +6,15 @@ import { type HeldQueue, HeldQueueFull } from '../app/held.ts'
 import type { Delivery, DeliveryOutcome, DeliveryRecipient, Envelope, Message } from '../app/message.ts'
 import { makeReply, type Reply } from '../core/reply.ts'
 
+function made(code: number, enhanced: string, text: string): Reply {
+  const reply = makeReply(code, enhanced, text)
+  if (!reply.ok) throw new Error(`the reply ${code} ${enhanced} ${text}: ${reply.problem}`)
+  return reply.value
+}
+
 /** RFC 3463 §3.3: a mailbox is full, which passes. The mail waits where it is, until a moderator has made room. */
 function fullReply(list: string): Reply {
-  const reply = makeReply(452, '4.2.2', `Too many posts to ${list} wait for a moderator; try again later`)
-  if (!reply.ok) throw new Error(`the reply of a full queue: ${reply.problem}`)
-  return reply.value
+  return made(452, '4.2.2', `Too many posts to ${list} wait for a moderator; try again later`)
 }
 
 async function hold(
@@ -20,8 +24,8 @@ async function hold(
   to: DeliveryRecipient,
 ): Promise<DeliveryOutcome> {
   try {
-    await queue.hold(envelope, message, to)
-    return { kind: 'delivered' }
+    const id = await queue.hold(envelope, message, to)
+    return { kind: 'delivered', reply: made(250, '2.0.0', `held as ${id}`) }
   } catch (cause) {
     return cause instanceof HeldQueueFull
       ? { kind: 'refused', reply: fullReply(to.list), cause }

@@ -64,6 +64,9 @@ describe('held copies', () => {
     expect(outcomes.map(({ kind }) => kind)).toEqual(['delivered', 'delivered', 'failed', 'delivered'])
     expect(next.got).toEqual(['a@lists.example.org', 'c@lists.example.org'])
     const held = await heldIn(path)
+    // Whoever reads the log finds the message by it.
+    const replies = outcomes.map(outcome => ('reply' in outcome && outcome.reply?.text) || undefined)
+    expect(replies).toEqual([undefined, `held as ${held[0]?.id}`, undefined, `held as ${held[1]?.id}`])
     expect(held.map(({ post }) => post.to.list)).toEqual(['b@lists.example.org', 'd@lists.example.org'])
     expect(held.map(({ post }) => post.grounds)).toEqual([GROUNDS, GROUNDS])
     expect(held.map(({ octets }) => octets.length)).toEqual([POST.size, POST.size])
