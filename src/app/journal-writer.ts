@@ -144,7 +144,7 @@ export class JournalWriter implements Journal {
       this.#start()
       await this.#writing
       if (!this.#hasWork() || clock() >= end) break
-      await new Promise(resolve => setTimeout(resolve, RETRY_MS.first))
+      if (this.#outage !== undefined) await new Promise(resolve => setTimeout(resolve, RETRY_MS.first))
     }
     clearTimeout(this.#timer)
     if (this.#underway !== undefined) this.#giveUp(this.#underway)
