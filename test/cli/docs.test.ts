@@ -186,6 +186,7 @@ describe('examples', () => {
       'lists[].people[].roles',
       'lists[].people[].action',
       'lists[].people[].linked',
+      'lists[].people[].seen',
       'bans',
       'forbidden',
       'mtas.known',
