@@ -1,5 +1,6 @@
 /** Conformance of LMTP: parameters and addresses. */
 import { expect } from 'vitest'
+import type { LmtpClient } from '../support/lmtp-client.ts'
 import {
   afterDot,
   answered,
@@ -24,6 +25,7 @@ export const PARAMETER_CASES: readonly LmtpCase[] = [
     'RFC 1870 §6.1',
     [`${FROM} SIZE=${MAX_SIZE + 1}`],
     /^552/,
+    'callout',
   ),
   {
     name: 'refuses a message that turns out too big, for each recipient',
@@ -61,6 +63,7 @@ export const PARAMETER_CASES: readonly LmtpCase[] = [
     'RFC 6531 §3.3',
     [FROM, 'RCPT TO:<t\0m@lists.example.org>'],
     /^5/,
+    'callout',
   ),
 ]
 
@@ -85,10 +88,11 @@ export const ADDRESS_CASES: readonly LmtpCase[] = [
     name: 'refuses a sender that is not UTF-8',
     source: 'RFC 6531 §3.3',
     run: async server => {
-      await session(server, async client => {
+      const say = async (client: LmtpClient): Promise<void> => {
         client.write(Buffer.from('MAIL FROM:<j\xfcrgen@example.net>\r\n', 'latin1'))
         expect((await client.reply()).text).toMatch(/^5/)
-      })
+      }
+      await session(server, say, 'callout')
     },
   },
 ]

@@ -56,7 +56,7 @@ export const DATA_CASES: readonly LmtpCase[] = [
           client.send(FROM, to(TEAM), 'DATA')
           await client.replies(3)
           const started = performance.now()
-          client.write(`${line.repeat(1_000_000 / line.length)}.\r\n`)
+          client.write(`Subject: x\r\n\r\n${line.repeat(1_000_000 / line.length)}.\r\n`)
           expect((await client.reply()).code).toBe(250)
           return performance.now() - started
         })

@@ -5,6 +5,7 @@ import {
   answered,
   asked,
   codes,
+  ELSEWHERE,
   FROM,
   type LmtpCase,
   MESSAGE,
@@ -93,8 +94,8 @@ export const SESSION_CASES: readonly LmtpCase[] = [
     source: 'RFC 2033 §4.2; Postfix has sent DATA by then',
     run: async server => {
       await session(server, async client => {
-        client.send(FROM, to(REFUSED), to(REFUSED), 'DATA', 'RSET', 'QUIT')
-        expect(codes(await client.replies(6))).toEqual(['250', '550', '550', '503', '250', '221'])
+        client.send(FROM, to(ELSEWHERE), to(ELSEWHERE), 'DATA', 'RSET', 'QUIT')
+        expect(codes(await client.replies(6))).toEqual(['250', '451', '451', '503', '250', '221'])
       })
     },
   },

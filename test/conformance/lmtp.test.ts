@@ -9,21 +9,23 @@ import { SMTPServer } from 'smtp-server'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Delivery } from '../../src/app/message.ts'
 import { keepingDelivery, type Sink, startSink } from '../support/lmtp-sink.ts'
-import type { StateDocument } from '../support/vectors.ts'
-import { type LmtpServer, MAX_SIZE, OPEN, REFUSED, SMALL, TEAM } from './lmtp-case.ts'
+import { putAdmissions, type StateDocument } from '../support/vectors.ts'
+import { ELSEWHERE, type LmtpServer, MAX_SIZE, OPEN, REFUSED, SMALL, TEAM } from './lmtp-case.ts'
 import { LMTP_CASES } from './lmtp-cases.ts'
+
+const ALICE = [{ who: 'alice@example.net', roles: ['member'] }] as const
 
 const STATE: StateDocument = {
   postern: 1,
   domains: [{ domain: 'lists.example.org' }],
   lists: [
-    { address: TEAM, settings: { nonmember_action: 'accept' } },
-    { address: OPEN, settings: { nonmember_action: 'accept' } },
+    { address: TEAM, settings: { nonmember_action: 'accept' }, people: ALICE },
+    { address: OPEN, settings: { nonmember_action: 'accept' }, people: ALICE },
     { address: REFUSED },
     {
       address: SMALL,
       settings: { max_size: '1000' },
-      people: [{ who: 'alice@example.net', roles: ['member'] }],
+      people: ALICE,
     },
   ],
 }
@@ -48,9 +50,16 @@ describe('Postern', () => {
       },
     }
     const started = await startSink({ state: STATE, delivery, settings: { maxSize: MAX_SIZE } })
+    // She may be told what becomes of her posts.
+    await putAdmissions(started.store, {
+      phase: 'RCPT',
+      sender: 'alice@example.net',
+      admitted: [TEAM, OPEN, SMALL],
+    })
     sink = started
     server.current = {
       address: started.address,
+      callout: started.callout,
       get messages() {
         const messages = new Map<string, { bytes: Buffer; recipients: string[] }>()
         for (const { envelope, bytes, recipient } of keeping.copies) {
@@ -91,6 +100,7 @@ async function startSmtpServer(codes: 'its own' | 'in the text'): Promise<Peer> 
     hideENHANCEDSTATUSCODES: inText,
     hideSMTPUTF8: false,
     onRcptTo(address, _session, callback) {
+      if (address.address === ELSEWHERE) return callback(refusal(451, '4.3.5', 'Not here'))
       callback(address.address === REFUSED ? refusal(550, '5.7.2', 'You may not post here') : null)
     },
     onData(stream, session, callback) {
