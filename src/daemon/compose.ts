@@ -8,9 +8,9 @@ import { join } from 'node:path'
 import type { Endpoint } from '../app/endpoint.ts'
 import type { FrontServer } from '../app/front.ts'
 import { Gate, type Recorder } from '../app/gate.ts'
-import type { JournalStore } from '../app/journal.ts'
 import { Health, type HealthParts } from '../app/health.ts'
 import type { HeldQueue } from '../app/held.ts'
+import type { JournalStore } from '../app/journal.ts'
 import type { Log } from '../app/log.ts'
 import { Lookup } from '../app/lookup.ts'
 import type { Delivery } from '../app/message.ts'
@@ -293,24 +293,16 @@ export async function composeWeb(
   { settings, store, recorder, log, clock, meters }: ComposeParts,
   state: Pick<HealthParts, 'isStopping' | 'deaf'>,
 ): Promise<FrontServer> {
-  const { createMetrics } = await import('../web/metrics.ts')
-  const { createRoutes } = await import('../web/routes.ts')
-  const { createWebFront } = await import('../web/server.ts')
+  const { createWeb } = await import('../web/web.ts')
   const { MAPS } = await import('../socketmap/maps.ts')
-  const health = new Health({ store, recorder, meters, clock, ...state })
-  const metrics = createMetrics({
+  return createWeb({
+    health: new Health({ store, recorder, meters, clock, ...state }),
     meters,
-    version: version(),
-    maps: Object.keys(MAPS),
+    held: createHeldQueue(settings),
     deliveries: () => Object.keys(settings.config.delivery.named),
-    isStoreUp: () => health.isStoreUp(),
-    isReady: async () => (await health.hindrances()).length === 0,
-  })
-  const routes = createRoutes({ health, metrics, log })
-  return createWebFront({
-    fetch: request => routes.fetch(request),
+    maps: Object.keys(MAPS),
+    version: version(),
     log,
-    connections: meters.connections.web,
     get settings() {
       return settings.config.web
     },
@@ -319,7 +311,12 @@ export async function composeWeb(
 
 /** Starts the milter on Sendmail's libmilter, which listens by itself. @throws LibmilterError */
 export async function startLibmilter(
-  { gate, settings, log, meters }: Pick<ComposeParts, 'settings' | 'log' | 'meters'> & Pick<Composition, 'gate'>,
+  {
+    gate,
+    settings,
+    log,
+    meters,
+  }: Pick<ComposeParts, 'settings' | 'log' | 'meters'> & Pick<Composition, 'gate'>,
   endpoint: Endpoint,
   failed: (error: Error) => void,
 ): Promise<LibmilterFront> {

@@ -9,7 +9,15 @@ import type { Store } from '../app/ports.ts'
 import type { Config } from '../config/config.ts'
 import type { LibmilterFront } from '../milter/libmilter/front.ts'
 import type { TrialMta } from '../trial/mta.ts'
-import { type Composition, type ComposeParts, compose, composeWeb, type Settings, startLibmilter, startTrial } from './compose.ts'
+import {
+  type ComposeParts,
+  type Composition,
+  compose,
+  composeWeb,
+  type Settings,
+  startLibmilter,
+  startTrial,
+} from './compose.ts'
 import { HeldUpkeep } from './held-upkeep.ts'
 import { adopt, type InheritedSockets, SOCKET_NAMES, type SocketName } from './inherited-sockets.ts'
 import {

@@ -3,8 +3,11 @@
  * when somebody asks. Every label has a closed set of values; those of `delivery` are the configuration's names.
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import type { HeldQueue } from '../app/held.ts'
+import type { Log } from '../app/log.ts'
 import { COPY_OUTCOMES, LOOKUP_RESULTS, METERED_FRONTS, type Meters } from '../app/meters.ts'
 import { type Front, PHASES } from '../core/transaction.ts'
+import { lately } from './lately.ts'
 import { latencyHistogram } from './latency.ts'
 
 export interface MetricsParts {
@@ -16,6 +19,9 @@ export interface MetricsParts {
   readonly version: string
   /** The names of the configuration's deliveries. */
   readonly deliveries: () => readonly string[]
+  /** The queue of messages that wait for a moderator. */
+  readonly held: Pick<HeldQueue, 'waitingSince'>
+  readonly log: Log
   /** The maps of socketmap. */
   readonly maps: readonly string[]
 }
@@ -25,6 +31,9 @@ export interface Metrics {
   /** The figures as they are now. Who asks while others wait gets theirs. */
   text(): Promise<string>
 }
+
+/** To count what is held is to look into a directory of each list: not more often than so many milliseconds. */
+const HELD_AGE = 30_000
 
 /** The values of a series' labels, in the order of their names, and its value. */
 type Series = readonly [labels: readonly string[], value: number]
@@ -54,6 +63,12 @@ function copiesBefore(deliveries: readonly string[]): readonly (readonly string[
     ...pairs(deliveries, ['delivered', 'held', 'refused', 'failed']),
     ...pairs([''], COPY_OUTCOMES.slice(2)),
   ]
+}
+
+async function countWaiting(queue: MetricsParts['held']): Promise<number> {
+  let count = 0
+  for await (const _ of queue.waitingSince(Number.POSITIVE_INFINITY)) count++
+  return count
 }
 
 /** Makes the figures. */
@@ -93,6 +108,7 @@ export function createMetrics(parts: MetricsParts): Metrics {
     })
   }
 
+  const held = lately(() => countWaiting(parts.held), HELD_AGE, Date.now)
   const single = (value: number): readonly Series[] => [[[], value]]
   const byFront = (count: 'open' | 'accepted' | 'refused') => (): readonly Series[] =>
     METERED_FRONTS.map(front => [[front], meters.connections[front][count]])
@@ -149,6 +165,19 @@ export function createMetrics(parts: MetricsParts): Metrics {
     "Recipients' copies by what became of them; the delivery is empty where none had to do with it",
     ['delivery', 'outcome'],
     () => withZeros(copiesBefore(parts.deliveries()), meters.copies.counts()),
+  )
+  gauge(
+    'postern_held_messages',
+    'Messages that wait for a moderator, counted every half minute; NaN where they cannot be',
+    [],
+    async () => {
+      try {
+        return single(await held())
+      } catch (cause) {
+        parts.log.warn('held messages not counted', { cause })
+        return single(Number.NaN)
+      }
+    },
   )
   counter(
     'postern_socketmap_lookups_total',

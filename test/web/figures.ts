@@ -1,9 +1,10 @@
 /** The figures of a daemon that has seen something of everything. */
 import type { Decided } from '../../src/app/gate.ts'
+import { NO_LOG } from '../../src/app/log.ts'
 import { COPY_OUTCOMES, LOOKUP_RESULTS, METERED_FRONTS, Meters } from '../../src/app/meters.ts'
 import { REASONS, replyFor } from '../../src/core/reason.ts'
 import type { Front, Transaction } from '../../src/core/transaction.ts'
-import { createMetrics, type Metrics } from '../../src/web/metrics.ts'
+import { createMetrics, type Metrics, type MetricsParts } from '../../src/web/metrics.ts'
 
 /** A decision as far as it is counted. */
 export function decided(front: Front, verdict: Partial<Decided['verdict']>, latency: number): Decided {
@@ -34,12 +35,21 @@ export function busyMeters(): Meters {
   return meters
 }
 
-export function metricsOf(meters: Meters): Metrics {
+/** A queue in which two messages wait. */
+const HELD: MetricsParts['held'] = {
+  async *waitingSince() {
+    yield* ['a', 'b']
+  },
+}
+
+export function metricsOf(meters: Meters, held = HELD): Metrics {
   return createMetrics({
     meters,
     version: '1.2.3',
     maps: ['recipient', 'domain'],
     deliveries: () => ['maildir', 'discard'],
+    held,
+    log: NO_LOG,
     isStoreUp: async () => meters.store.isUp,
     isReady: async () => meters.store.isUp,
   })

@@ -68,6 +68,7 @@ describe('values', () => {
     ['postern_sink_copies_total', { delivery: 'maildir', outcome: 'failed' }, 1],
     ['postern_sink_copies_total', { delivery: 'discard', outcome: 'failed' }, 0],
     ['postern_sink_copies_total', { delivery: '', outcome: 'refused' }, 0],
+    ['postern_held_messages', {}, 2],
     ['postern_socketmap_lookups_total', { map: 'recipient', result: 'not-found' }, 1],
     ['postern_socketmap_lookups_total', { map: 'unknown', result: 'permanent' }, 0],
     ['postern_config_last_reload_successful', {}, 0],
@@ -87,6 +88,19 @@ describe('values', () => {
   test('our own failures are there before there are any', () => {
     const labels = { front: 'milter', phase: 'RCPT', verdict: 'defer', reason: 'store-unavailable' }
     expect(sampleValue(families, 'postern_decisions_total', labels)).toBe(0)
+  })
+
+  const brokenQueue = {
+    waitingSince: (): AsyncIterable<string> => {
+      throw new Error('EIO')
+    },
+  }
+
+  test('held messages that cannot be counted are no number, and spoil nothing', async () => {
+    const broken = metricsOf(new Meters(() => 0), brokenQueue)
+    const seen = parseExposition(await broken.text())
+    expect(sampleValue(seen, 'postern_held_messages')).toBeNaN()
+    expect(sampleValue(seen, 'postern_sink_messages_total')).toBe(0)
   })
 
   test('they are those of the moment when they are asked for, and nothing is counted twice', async () => {
