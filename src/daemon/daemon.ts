@@ -66,6 +66,9 @@ function configured(
   return { key: `${name}.listen`, endpoints, socketMode }
 }
 
+/** How long the queue of held messages may then take; what it is at is carried on after the next start. */
+const UPKEEP_GRACE_MS = 5000
+
 export class Daemon {
   readonly #parts: DaemonParts
   readonly #settings: Settings
@@ -155,8 +158,7 @@ export class Daemon {
     ])
     this.closeListeners()
     await this.#web?.drain(WEB_GRACE_MS)
-    await this.#upkeep.stop()
-    await this.#fronts.deliveries.close()
+    await Promise.all([this.#upkeep.stop(UPKEEP_GRACE_MS), this.#fronts.deliveries.close()])
   }
 
   /** The web server is made only where it is to listen: what it needs takes time to load. */

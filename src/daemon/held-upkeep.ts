@@ -79,10 +79,12 @@ export class HeldUpkeep {
     this.#running ??= this.#run()
   }
 
-  /** Ends after what is under way. */
-  async stop(): Promise<void> {
+  /** Begins nothing more, and ends after what is under way, or when that has taken too long: it will be carried on. */
+  async stop(withinMs: number): Promise<void> {
     this.#stopping.abort()
-    await this.#running
+    const ended = new AbortController()
+    const running = this.#running?.finally(() => ended.abort())
+    await Promise.race([running, sleep(withinMs, undefined, { signal: ended.signal }).catch(() => {})])
   }
 
   async #run(): Promise<void> {

@@ -1,8 +1,8 @@
 /** What the daemon does by itself about messages that wait, and what it says of it. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Log, LogFields } from '../../src/app/log.ts'
 import type { DeliveryOutcome } from '../../src/app/message.ts'
 import { HeldUpkeep } from '../../src/daemon/held-upkeep.ts'
@@ -112,9 +112,26 @@ test('what a failure of this very process has left is carried on', async () => {
   expect(await left()).toBe(0)
 })
 
+test('does not wait for ever for what is under way', async () => {
+  await hold()
+  const stuck = await heldSite(root, {
+    deliveryFor: () => ({ name: 'hop', deliver: () => new Promise<never>(() => {}) }),
+  })
+  const keeper = new HeldUpkeep(stuck.moderation, () => ({ expireAfterMs: 0, expireAction: 'accept' }), {
+    log: LOG,
+    clock: () => now + DAY,
+  })
+  keeper.start()
+  await vi.waitFor(async () =>
+    expect((await readdir(join(root, 'held/lists/lists.example.org/team')))[0]).toMatch(/accept/),
+  )
+  await keeper.stop(10)
+  expect(await left()).toBe(1)
+})
+
 test('ends at once when it is told to, and waits for what is under way', async () => {
   const keeper = upkeep('discard')
   keeper.start()
-  await keeper.stop()
+  await keeper.stop(60_000)
   expect(said).toEqual([])
 })
