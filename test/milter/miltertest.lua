@@ -103,8 +103,8 @@ sent("mailfrom", mt.mailfrom(conn, "<eve@example.com>"))
 sent("rcptto", mt.rcptto(conn, "<silent@lists.example.org>"))
 sent("data", mt.data(conn))
 sent("eoh", mt.eoh(conn))
-sent("eom", mt.eom(conn))
-reply(conn, "eom, dropped", SMFIR_DISCARD)
+reply(conn, "eoh, dropped", SMFIR_DISCARD)
+sent("abort", mt.abort(conn))
 
 -- The null sender, and mail that is none of ours.
 sent("mailfrom", mt.mailfrom(conn, "<>"))

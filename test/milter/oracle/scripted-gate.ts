@@ -6,7 +6,8 @@
  *     DATA               the sender `stop-at-data` is refused
  *     END-OF-MESSAGE     the sender `stop-at-end` is refused, `late-at-end` for now
  *
- * Everything else is accepted. The words hold a percent sign, which must be doubled.
+ * Everything else is accepted. Recipients count as service addresses, so that a message is settled at its end and not by its
+ * header. The words hold a percent sign, which must be doubled.
  */
 import type { Gate } from '../../../src/app/gate.ts'
 import { makeReply, type Reply } from '../../../src/core/reply.ts'
@@ -58,10 +59,13 @@ function judge(tx: Transaction): Verdict {
     case 'MAIL':
       return byName(senderOf(tx))
     case 'RCPT': {
+      const service = { service: 'owner' } as const
       const name = nameOf(tx.recipient.text)
-      if (name.startsWith('drop')) return taken('discard')
-      if (name.startsWith('hold')) return taken('hold')
-      return name.startsWith('else') ? { kind: 'none', reason: 'recipient-elsewhere', ...RULE } : byName(name)
+      if (name.startsWith('drop')) return { ...taken('discard'), ...service }
+      if (name.startsWith('hold')) return { ...taken('hold'), ...service }
+      return name.startsWith('else')
+        ? { kind: 'none', reason: 'recipient-elsewhere', ...RULE }
+        : { ...byName(name), ...service }
     }
     case 'DATA':
       return senderOf(tx) === 'stop-at-data' ? REJECT : taken('accept')
