@@ -246,6 +246,7 @@ describe('the end', () => {
           answer = resolve
         })
       },
+      limits: { keepAliveTime: 60_000 },
     })
     const idle = await RawClient.connected(endpoint)
     const halfWay = await RawClient.connected(endpoint)
@@ -254,7 +255,7 @@ describe('the end', () => {
     waiting.send(get('/').replace('Connection: close\r\n', ''))
     await isAsked
     server.close()
-    const drained = front.drain(10_000)
+    const drained = front.drain(60_000)
     expect(await idle.rest()).toBe('')
     expect(await halfWay.rest()).toBe('')
     answer(new Response('late'))
