@@ -130,9 +130,9 @@ function assemble(file: ConfigFile, store: StoreConfig, path: string | undefined
     },
     lmtp: {
       listen: lmtp.listen,
+      calloutListen: lmtp.callout_listen,
       socketMode: lmtp.socket_mode,
       allow: lmtp.allow,
-      calloutListen: lmtp.callout_listen,
       xforward: lmtp.xforward,
       hostname: lmtp.hostname,
       maxSize: lmtp.max_size,

@@ -178,11 +178,11 @@ export function configSchema({ base, hostname }: SchemaContext) {
       lmtp: z
         .strictObject({
           listen: z.array(endpoint).max(100).prefault(['127.0.0.1:10042']),
+          callout_listen: z.array(endpoint).max(100).prefault(['127.0.0.1:10044']),
           allow: z
             .array(network)
             .max(10_000)
             .prefault([...LOOPBACK]),
-          callout_listen: z.array(endpoint).max(100).prefault(['127.0.0.1:10044']),
           xforward: z
             .array(network)
             .max(10_000)
