@@ -206,14 +206,22 @@ export async function startPostfix(options: PostfixOptions): Promise<Postfix> {
   }
 
   const queues = ['maildrop', 'incoming', 'active', 'deferred', 'hold', 'corrupt']
-  // Twice, for a message may go meanwhile from a queue that comes later to one that was looked at.
-  const queueIsEmpty = (): boolean =>
-    [...queues, ...queues].every(
-      name =>
-        readdirSync(join(queueDirectory, name), { recursive: true, withFileTypes: true }).filter(entry =>
-          entry.isFile(),
-        ).length === 0,
-    )
+  const filesIn = (name: string): number =>
+    readdirSync(join(queueDirectory, name), { recursive: true, withFileTypes: true }).filter(entry =>
+      entry.isFile(),
+    ).length
+  /** What qmgr has taken in hand and not removed: a message may go from queue to queue while they are looked at. */
+  const inHand = (): number => {
+    const ids = new Set<string>()
+    for (const [, id = '', what = ''] of log().matchAll(
+      /\/(?:qmgr|postsuper)\[\d+\]: ([0-9A-Za-z]+): (from=<|removed$)/gm,
+    )) {
+      if (what === 'removed') ids.delete(id)
+      else ids.add(id)
+    }
+    return ids.size
+  }
+  const queueIsEmpty = (): boolean => queues.every(name => filesIn(name) === 0) && inHand() === 0
   return {
     endpoint: { kind: 'tcp', host: '127.0.0.1', port },
     queueDirectory,
