@@ -9,7 +9,7 @@
 import { REASONS } from '../core/reason.ts'
 import type { ListAddress } from '../core/transaction.ts'
 import { VERDICT_KINDS } from '../core/verdict.ts'
-import type { JournalEvent } from './journal.ts'
+import type { JournalEvent } from './journal-event.ts'
 
 export const PERIODS = ['minute', 'hour', 'day'] as const
 export type Period = (typeof PERIODS)[number]

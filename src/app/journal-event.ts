@@ -4,12 +4,61 @@
  */
 import { internalReversePath, parseAddress } from '../core/address.ts'
 import { parseIpAddress } from '../core/network.ts'
-import { REASONS } from '../core/reason.ts'
+import { REASONS, type Reason } from '../core/reason.ts'
 import { formatReply } from '../core/reply.ts'
-import { type Client, type Front, PHASES, type Transaction } from '../core/transaction.ts'
-import { VERDICT_KINDS } from '../core/verdict.ts'
+import {
+  type Client,
+  type Front,
+  type ListAddress,
+  PHASES,
+  type Phase,
+  type Transaction,
+} from '../core/transaction.ts'
+import { VERDICT_KINDS, type VerdictKind } from '../core/verdict.ts'
 import type { Decided } from './gate.ts'
-import type { JournalEvent } from './journal.ts'
+
+/** A decision, as it is kept. What was not known is absent. Texts are of bounded length. */
+export interface JournalEvent {
+  /** When it was answered; milliseconds since the epoch. */
+  readonly time: number
+  /** Which Postern decided. */
+  readonly node: string
+  readonly front: Front
+  readonly phase: Phase
+  readonly verdict: VerdictKind
+  readonly reason: Reason
+  readonly rule: string
+  /** As on the wire. */
+  readonly reply?: string
+  /** Milliseconds from question to answer. */
+  readonly latency: number
+  readonly client?: string
+  readonly clientName?: string
+  readonly helo?: string
+  readonly user?: string
+  /** The envelope sender; empty is the null sender. `user`, `sender`, `recipient` and `authors` may be hashes. */
+  readonly sender?: string
+  readonly senderDomain?: string
+  readonly recipient?: string
+  /** The mailboxes of From:, where the message's end was judged. */
+  readonly authors?: readonly string[]
+  readonly list?: ListAddress
+  readonly service?: string
+  readonly queueId?: string
+  /** What ties the questions of one message together where there is no queue id yet. */
+  readonly message?: string
+  readonly size?: number
+  readonly recipientsBefore?: number
+  readonly settledAtRcpt?: boolean
+  readonly afterAcceptance?: boolean
+  /** In shadow mode: what would have been said. */
+  readonly would?: VerdictKind
+  readonly wouldReason?: Reason
+  /** After acceptance: the refusal in whose place this stands. */
+  readonly inPlaceOf?: Reason
+  /** The reason id that the reply ends with. */
+  readonly ref?: string
+}
 
 /** How people's addresses are shown. */
 export type AddressChoice = 'full' | 'hashed' | 'none'

@@ -2,7 +2,8 @@
  * Questions to the journal: which events there are of a kind, what becomes of a reason id, and what comes next. All of it reads
  * the events in pages, the latest first, within bounds.
  */
-import type { JournalEvent, JournalReader, StoredEvent } from './journal.ts'
+import type { JournalReader, StoredEvent } from './journal.ts'
+import type { JournalEvent } from './journal-event.ts'
 import { type ReasonId, timesOf } from './reason-id.ts'
 
 /** What events are wanted; what is absent does not matter. */

@@ -10,10 +10,10 @@ import {
   type Heartbeat,
   type Journal,
   type JournalBatch,
-  type JournalEvent,
   type JournalSink,
   type Retention,
 } from './journal.ts'
+import type { JournalEvent } from './journal-event.ts'
 import { type AddressShown, eventOf, isNoted } from './journal-event.ts'
 import type { Log } from './log.ts'
 import { type Clock, StoreUnavailable } from './ports.ts'

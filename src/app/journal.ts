@@ -2,54 +2,10 @@
  * The journal, as ports: every decision about a list as an event, counted by minute, hour and day, written in batches off
  * the answer path and read by whoever tells people what the gate did. Nothing that is judged depends on it.
  */
-import type { Reason } from '../core/reason.ts'
-import type { Front, ListAddress, Phase } from '../core/transaction.ts'
-import type { VerdictKind } from '../core/verdict.ts'
+import type { ListAddress } from '../core/transaction.ts'
 import type { Period, Tally, TopKind } from './counters.ts'
 import type { Decided } from './gate.ts'
-
-/** A decision, as it is kept. What was not known is absent. Texts are of bounded length. */
-export interface JournalEvent {
-  /** When it was answered; milliseconds since the epoch. */
-  readonly time: number
-  /** Which Postern decided. */
-  readonly node: string
-  readonly front: Front
-  readonly phase: Phase
-  readonly verdict: VerdictKind
-  readonly reason: Reason
-  readonly rule: string
-  /** As on the wire. */
-  readonly reply?: string
-  /** Milliseconds from question to answer. */
-  readonly latency: number
-  readonly client?: string
-  readonly clientName?: string
-  readonly helo?: string
-  readonly user?: string
-  /** The envelope sender; empty is the null sender. `user`, `sender`, `recipient` and `authors` may be hashes. */
-  readonly sender?: string
-  readonly senderDomain?: string
-  readonly recipient?: string
-  /** The mailboxes of From:, where the message's end was judged. */
-  readonly authors?: readonly string[]
-  readonly list?: ListAddress
-  readonly service?: string
-  readonly queueId?: string
-  /** What ties the questions of one message together where there is no queue id yet. */
-  readonly message?: string
-  readonly size?: number
-  readonly recipientsBefore?: number
-  readonly settledAtRcpt?: boolean
-  readonly afterAcceptance?: boolean
-  /** In shadow mode: what would have been said. */
-  readonly would?: VerdictKind
-  readonly wouldReason?: Reason
-  /** After acceptance: the refusal in whose place this stands. */
-  readonly inPlaceOf?: Reason
-  /** The reason id that the reply ends with. */
-  readonly ref?: string
-}
+import type { JournalEvent } from './journal-event.ts'
 
 /** An event in the journal, under the id that the store gave it: `MILLISECONDS-NUMBER`, in the order of writing. */
 export interface StoredEvent extends JournalEvent {

@@ -15,7 +15,7 @@ import {
   tally,
   timeOfStart,
 } from '../../src/app/counters.ts'
-import type { JournalEvent } from '../../src/app/journal.ts'
+import type { JournalEvent } from '../../src/app/journal-event.ts'
 import { REASONS } from '../../src/core/reason.ts'
 import { PHASES } from '../../src/core/transaction.ts'
 import { VERDICT_KINDS } from '../../src/core/verdict.ts'

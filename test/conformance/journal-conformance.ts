@@ -4,7 +4,8 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { lastStarts, PERIODS, periodStart, tally } from '../../src/app/counters.ts'
-import type { Heartbeat, JournalBatch, JournalEvent, JournalStore, Retention } from '../../src/app/journal.ts'
+import type { Heartbeat, JournalBatch, JournalStore, Retention } from '../../src/app/journal.ts'
+import type { JournalEvent } from '../../src/app/journal-event.ts'
 import { address } from '../support/vectors.ts'
 
 export interface JournalUnderTest {
