@@ -64,8 +64,12 @@ describe.skipIf(leftOutWithoutPostfix('lists with deliveries of their own'))('on
     expect(site.copies('own')).toHaveLength(1)
     expect(piped('program')).toEqual([expect.stringMatching(/^Subject: one for all$/m)])
     for (const name of ['domain', 'dropped', 'late']) expect(site.copies(name)).toEqual([])
-    expect(site.postern.log()).toMatch(
-      /error: message not delivered.*list=<late@lists\.example\.org>.*the configuration has no delivery later/,
+    await vi.waitFor(
+      () =>
+        expect(site.postern.log()).toMatch(
+          /error: message not delivered.*list=<late@lists\.example\.org>.*the configuration has no delivery later/,
+        ),
+      10_000,
     )
 
     const file = join(site.postern.directory, 'postern.toml')

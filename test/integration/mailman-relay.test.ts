@@ -4,7 +4,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createRelayDelivery } from '../../src/delivery/relay.ts'
 import { ENVELOPE, message, relaySettings, to, told } from '../delivery/mail.ts'
 import { leftOutWithoutMailman, type Mailman, type Queued, startMailman } from '../support/mailman.ts'
@@ -91,7 +91,13 @@ describe.skipIf(leftOutWithoutMailman(SUITE) || leftOutWithoutPostfix(SUITE))(
       await site.postfix.waitForLog(
         /to=<team@lists\.example\.org>.* status=sent \(250 2\.0\.0 <team@lists\.example\.org> taken as /,
       )
-      expect(site.postern.log()).toMatch(/message delivered; .*delivery=<mailman> reply=<250 2\.0\.0 Ok>/)
+      await vi.waitFor(
+        () =>
+          expect(site.postern.log()).toMatch(
+            /message delivered; .*delivery=<mailman> reply=<250 2\.0\.0 Ok>/,
+          ),
+        10_000,
+      )
     })
 
     test("a stranger is refused while Mailman's answer would have been a bounce", async () => {
@@ -137,7 +143,10 @@ describe.skipIf(leftOutWithoutMailman(SUITE) || leftOutWithoutPostfix(SUITE))(
           ),
         )
       }
-      expect(site.postern.log()).toMatch(/message not delivered; .*cannot reach 127\.0\.0\.1:/)
+      await vi.waitFor(
+        () => expect(site.postern.log()).toMatch(/message not delivered; .*cannot reach 127\.0\.0\.1:/),
+        10_000,
+      )
       expect(await mailman.queued()).toHaveLength(before)
       await mailman.start()
       execFileSync('/usr/sbin/postqueue', ['-c', site.postfix.configDirectory, '-f'])

@@ -76,7 +76,7 @@ command = ["${MLMMJ_RECEIVE}", "-F", "-L", "${mlmmj.spool}/{list_domain}/{list_l
     expect(more).toEqual([])
     expect(post).toMatch(/\nSubject: post\n[\s\S]*\n\nHello\.\n$/)
     expect(post).not.toContain('\r')
-    expect(site.postern.log()).toMatch(/message delivered.*delivery=<mlmmj>/)
+    await vi.waitFor(() => expect(site.postern.log()).toMatch(/message delivered.*delivery=<mlmmj>/), 10_000)
   })
 
   test('never sees a stranger’s post', async () => {
@@ -114,7 +114,10 @@ command = ["${MLMMJ_RECEIVE}", "-F", "-L", "${mlmmj.spool}/{list_domain}/{list_l
     expect(await send('alice@example.net', `away@${DOMAIN}`, 'later')).toHaveLength(2)
     const line = await site.postfix.waitForLog(/to=<away@lists\.example\.org>.* status=deferred/)
     expect(line).toMatch(/dsn=4\.3\.0, .* 451 4\.3\.0 Temporary failure/)
-    expect(site.postern.log()).toMatch(/error: message not delivered.*mlmmj-receive ended with 1/)
+    await vi.waitFor(
+      () => expect(site.postern.log()).toMatch(/error: message not delivered.*mlmmj-receive ended with 1/),
+      10_000,
+    )
     renameSync(`${there}.gone`, there)
     await site.postfix.waitForEmptyQueue()
     await vi.waitFor(() => expect(archived('away')).toHaveLength(1), 10_000)
