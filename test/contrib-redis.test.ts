@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { siteCounters, TOP_KINDS } from '../src/app/counters.ts'
-import type { JournalEvent } from '../src/app/journal.ts'
+import type { JournalEvent } from '../src/app/journal-event.ts'
 import { EVENT_FIELDS } from '../src/app/journal-event.ts'
 import { Keys } from '../src/store/keys.ts'
 
