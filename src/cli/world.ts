@@ -2,9 +2,10 @@
  * What the command line is given by whoever starts it: streams, the time, and the parts of the program that open
  * things. Tests give it others.
  */
+
+import type { JournalStore } from '../app/journal.ts'
 import type { Moderation } from '../app/moderation.ts'
 import type { Clock, Store } from '../app/ports.ts'
-import type { JournalStore } from '../app/journal.ts'
 import type { Config } from '../config/config.ts'
 import type { ConfigResult } from '../config/load.ts'
 import type { ExitStatus } from './exit.ts'

@@ -157,6 +157,7 @@ describe('problems', () => {
       'person-known',
       'person-linked',
       'role-unheld',
+      'selection-invalid',
     ]
     const covered = new Set([...CASES.map(([, , code]) => code), ...elsewhere])
     expect([...MALFORMED_CODES, ...REFUSED_CODES].filter(code => !covered.has(code))).toEqual([])

@@ -67,7 +67,9 @@ describe('what is wrong is said by file, line, column and key', () => {
     [
       'a key in the wrong table',
       '[delivery]\npath = "x"\n',
-      ['postern.toml:2:1: delivery.path: unknown key here; it belongs in [store], [delivery.maildir] or [held]'],
+      [
+        'postern.toml:2:1: delivery.path: unknown key here; it belongs in [store], [delivery.maildir] or [held]',
+      ],
     ],
     [
       'a key like no other',

@@ -167,11 +167,18 @@ describe('unix sockets', () => {
 
 describe('sockets from systemd', () => {
   test.each<[string, Record<string, string>, object]>([
-    ['none', {}, { fds: { policy: [], milter: [], lmtp: [], callout: [], socketmap: [], web: [] }, strangers: [] }],
+    [
+      'none',
+      {},
+      { fds: { policy: [], milter: [], lmtp: [], callout: [], socketmap: [], web: [] }, strangers: [] },
+    ],
     [
       'by name',
       { LISTEN_PID: '7', LISTEN_FDS: '4', LISTEN_FDNAMES: 'lmtp:policy:policy:ftp' },
-      { fds: { policy: [4, 5], milter: [], lmtp: [3], callout: [], socketmap: [], web: [] }, strangers: ['ftp'] },
+      {
+        fds: { policy: [4, 5], milter: [], lmtp: [3], callout: [], socketmap: [], web: [] },
+        strangers: ['ftp'],
+      },
     ],
     [
       'for another process',

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Delivery, DeliveryRecipient, Envelope } from '../../src/app/message.ts'
 import { parseIpAddress } from '../../src/core/network.ts'
+import { whoIs } from '../../src/core/who.ts'
 import { createRelayDelivery, type RelaySettings } from '../../src/delivery/relay.ts'
 import { LmtpClient } from '../support/lmtp-client.ts'
 import { type Sink, type SinkOptions, startSink } from '../support/lmtp-sink.ts'
@@ -76,16 +77,23 @@ describe('to our own sink', () => {
   })
 
   test('each recipient gets its own reply, and the Received field names none of several', async () => {
-    const next = await sink()
-    const recipients = ['nobody', 'open', 'team', 'open'].map(name => to(`${name}@lists.example.org`))
-    const got = await outcomes(relay(sinkEndpoint(next)), recipients, {
-      ...ENVELOPE,
-      sender: address('eve@example.net'),
-    })
+    const member = { people: [{ who: 'eve@example.net', roles: ['member'] as const }] }
+    const lists = [
+      { address: 'closed@lists.example.org', settings: { state: 'closed' }, ...member },
+      { address: 'paused@lists.example.org', settings: { state: 'paused' }, ...member },
+      { address: 'open@lists.example.org', ...member },
+    ]
+    const next = await sink({ state: { postern: 1, domains: [{ domain: 'lists.example.org' }], lists } })
+    const sender = address('eve@example.net')
+    // Who was let in there before is told of refusals, and nobody else.
+    const list = address('closed@lists.example.org').key
+    await next.store.admit({ list, sender: whoIs(sender), seconds: 60 })
+    const recipients = ['closed', 'open', 'paused', 'open'].map(name => to(`${name}@lists.example.org`))
+    const got = await outcomes(relay(sinkEndpoint(next)), recipients, { ...ENVELOPE, sender })
     expect(got).toEqual([
-      expect.stringMatching(/^refused: 550 5\.1\.1 .*nobody@lists\.example\.org/),
+      expect.stringMatching(/^refused: 550 5\.2\.4 .*closed@lists\.example\.org/),
       expect.stringMatching(/^delivered: 250 2\.0\.0 <open@lists\.example\.org> taken as ID1$/),
-      expect.stringMatching(/^refused: 550 5\.7\.2 .*team@lists\.example\.org/),
+      expect.stringMatching(/^refused: 451 4\.2\.4 .*paused@lists\.example\.org/),
       expect.stringMatching(/^delivered: 250 2\.0\.0 <open@lists\.example\.org> taken as ID2$/),
     ])
     expect(next.copies).toHaveLength(2)
@@ -492,8 +500,18 @@ describe('through the sink', () => {
     domains: [{ domain: 'lists.example.org' }],
     lists: names.map(name => ({
       address: `${name}@lists.example.org`,
-      settings: { nonmember_action: 'accept' as const },
+      people: [{ who: 'alice@example.net', roles: ['member'] as const }],
     })),
+  }
+
+  /** A sink whose sender was let in before, so that a refusal is no bounce to a stranger. */
+  async function knowingSink(options: SinkOptions): Promise<Sink> {
+    const started = await sink(options)
+    for (const { address: list } of state.lists) {
+      const sender = whoIs(address('alice@example.net'))
+      await started.store.admit({ list: address(list).key, sender, seconds: 600 })
+    }
+    return started
   }
 
   async function send(port: number, recipients: readonly string[]): Promise<readonly string[]> {
@@ -546,7 +564,7 @@ describe('through the sink', () => {
 
   test('its own words reach the mail server', async () => {
     const hop = await nextHop({ dot: () => '550 5.7.1 Not with that subject\r\n452 4.2.2 Quota\r\n' })
-    const front = await sink({ state, delivery: relay(hop.endpoint) })
+    const front = await knowingSink({ state, delivery: relay(hop.endpoint) })
     expect(await send(front.port, names.slice(0, 2))).toEqual([
       '550 5.7.1 Not with that subject',
       '452 4.2.2 Quota',
@@ -569,9 +587,9 @@ describe('through the sink', () => {
     )
     const lists = state.lists.map((list, place) => ({
       ...list,
-      settings: { ...list.settings, delivery: `hop${place % 5}` },
+      settings: { delivery: `hop${place % 5}` },
     }))
-    const front = await sink({ state: { ...state, lists }, deliveries })
+    const front = await knowingSink({ state: { ...state, lists }, deliveries })
     const replies = await send(front.port, names)
     const expected = names.map((_, place) => {
       if (place % 5 === 3) return '451 4.3.0'
