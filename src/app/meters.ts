@@ -68,8 +68,8 @@ export class Tally<Words extends readonly string[]> {
     this.#depth = depth
   }
 
-  /** Counts one more, or nothing but that the words exist. */
-  add(words: Words, by: 0 | 1 = 1): void {
+  /** Counts one more, or so many; 0 is nothing but that the words exist. */
+  add(words: Words, by = 1): void {
     let branch = this.#root
     for (const word of words) {
       let next = branch.branches.get(word)

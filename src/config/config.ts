@@ -196,6 +196,11 @@ export interface TrialConfig {
   readonly listen: Endpoint
 }
 
+export interface ServeConfig {
+  /** The processes that answer; 1 is this one alone. */
+  readonly workers: number
+}
+
 export interface LogConfig {
   readonly format: 'text' | 'json'
   readonly level: LogLevel
@@ -216,6 +221,7 @@ export interface JournalConfig {
 export interface Config {
   /** The file it was read from; `undefined` where there is none and everything has its default. */
   readonly file: string | undefined
+  readonly serve: ServeConfig
   readonly site: Site
   readonly store: StoreConfig
   readonly policy: PolicyConfig

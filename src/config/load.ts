@@ -15,12 +15,15 @@ import { type ConfigProblem, formatKey, schemaProblems, sentenceFor } from './pr
 import { type RedisResolution, resolveRedis } from './redis.ts'
 import { type ConfigFile, configSchema, usableHostname } from './schema.ts'
 import { senderSettings } from './sender-schema.ts'
+import { serveConfig } from './serve-schema.ts'
 import { findWarnings } from './warnings.ts'
 
 /** Where to look. */
 export interface LoadOptions {
   /** The file that the operator named, if one was named. */
   readonly file?: string | undefined
+  /** What is in the file, if somebody has read it already; it is then not read again. */
+  readonly text?: string | undefined
   readonly cwd: string
   readonly env: Readonly<Record<string, string | undefined>>
 }
@@ -28,6 +31,11 @@ export interface LoadOptions {
 export type ConfigResult =
   | { readonly ok: true; readonly value: Config }
   | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
+
+/** What was read: `text` is what is in the file, empty where there is none. */
+export type ReadConfig =
+  | { readonly ok: true; readonly value: Config; readonly text: string }
+  | Extract<ConfigResult, { ok: false }>
 
 /** Where the file is looked for when none is named, in this order; relative to the working directory. */
 export const CONFIG_FILES = ['postern.toml', '/etc/postern/postern.toml'] as const
@@ -79,7 +87,10 @@ function isMissing(path: string): boolean {
   }
 }
 
-function findSource({ file, cwd }: LoadOptions): Source {
+function findSource({ file, text, cwd }: LoadOptions): Source {
+  if (file !== undefined && text !== undefined) {
+    return { kind: 'text', name: file, path: resolve(cwd, file), text }
+  }
   if (file !== undefined) return readSource(file, resolve(cwd, file))
   const name = CONFIG_FILES.find(candidate => !isMissing(resolve(cwd, candidate)))
   return name === undefined ? { kind: 'none' } : readSource(name, resolve(cwd, name))
@@ -101,6 +112,7 @@ function assemble(file: ConfigFile, store: StoreConfig, path: string | undefined
   const { site, policy, milter, lmtp, socketmap, web, delivery, held, trial, log } = file
   return {
     file: path,
+    serve: serveConfig(file.serve),
     site: {
       maxRecipients: site.max_recipients,
       refuseMtasAt: site.refuse_mtas_at,
@@ -169,10 +181,10 @@ function storeOf(file: ConfigFile, redisUrl: string | undefined): EmbeddedStoreC
 }
 
 /** Loads the configuration. Without a file, everything has its default. */
-export function loadConfig(options: LoadOptions): ConfigResult {
+export function loadConfig(options: LoadOptions): ReadConfig {
   const source = findSource(options)
   const name = source.kind === 'none' ? 'postern.toml' : source.name
-  const fail = (...problems: readonly ConfigProblem[]): ConfigResult => ({ ok: false, problems })
+  const fail = (...problems: readonly ConfigProblem[]): ReadConfig => ({ ok: false, problems })
   if (source.kind === 'unreadable') {
     return fail({ source: name, position: undefined, key: '', message: source.message })
   }
@@ -209,5 +221,5 @@ export function loadConfig(options: LoadOptions): ConfigResult {
   if (placeless.length > 0) return fail(...placeless)
   const config = assemble(checked.data, store, path)
   const warnings = findWarnings(checked.data, config, name, positions)
-  return { ok: true, value: deepFreeze({ ...config, warnings }) }
+  return { ok: true, value: deepFreeze({ ...config, warnings }), text }
 }

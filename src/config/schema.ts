@@ -17,6 +17,7 @@ import { journalSchema, whyUrl } from './journal-schema.ts'
 import { formatKey } from './problems.ts'
 import { parseRedisUrl } from './redis-url.ts'
 import { sendersSchema } from './sender-schema.ts'
+import { serveSchema } from './serve-schema.ts'
 
 /** What the meaning of some values depends on. */
 export interface SchemaContext {
@@ -136,6 +137,7 @@ export function configSchema({ base, hostname }: SchemaContext) {
   const path = pathSchema(base)
   return z
     .strictObject({
+      serve: serveSchema(),
       site: z
         .strictObject({
           max_recipients: z.int().min(0).max(1_000_000).prefault(INITIAL_SITE.maxRecipients),

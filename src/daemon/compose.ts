@@ -29,6 +29,7 @@ import { createRelayDelivery } from '../delivery/relay.ts'
 import { createStreamDelivery } from '../delivery/stream.ts'
 import type { LibmilterFront } from '../milter/libmilter/front.ts'
 import type { TrialMta } from '../trial/mta.ts'
+import type { Web, WebParts } from '../web/web.ts'
 import { Deliveries } from './deliveries.ts'
 import { version } from './version.ts'
 
@@ -288,15 +289,22 @@ export async function compose(parts: ComposeParts): Promise<Composition> {
   }
 }
 
+/** What the web front tells of the daemon. */
+export interface DaemonState extends Pick<HealthParts, 'isStopping' | 'deaf'> {
+  /** How all processes are, where there are several. */
+  readonly gather?: WebParts['gather']
+}
+
 /** Makes the web front, which does not listen yet; `state` is what it tells of the daemon. */
 export async function composeWeb(
   { settings, store, recorder, log, clock, meters }: ComposeParts,
-  state: Pick<HealthParts, 'isStopping' | 'deaf'>,
-): Promise<FrontServer> {
+  { gather, ...state }: DaemonState,
+): Promise<Web> {
   const { createWeb } = await import('../web/web.ts')
   const { MAPS } = await import('../socketmap/maps.ts')
   return createWeb({
     health: new Health({ store, recorder, meters, clock, ...state }),
+    gather,
     meters,
     held: createHeldQueue(settings),
     deliveries: () => Object.keys(settings.config.delivery.named),

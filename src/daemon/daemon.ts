@@ -3,12 +3,14 @@
  */
 import type { Server } from 'node:net'
 import type { Endpoint } from '../app/endpoint.ts'
-import type { FrontServer } from '../app/front.ts'
 import type { Meters } from '../app/meters.ts'
+import { readingOf } from '../app/meters-reading.ts'
 import type { Store } from '../app/ports.ts'
+import type { ProcessReport } from '../app/process-report.ts'
 import type { Config } from '../config/config.ts'
 import type { LibmilterFront } from '../milter/libmilter/front.ts'
 import type { TrialMta } from '../trial/mta.ts'
+import type { Web } from '../web/web.ts'
 import {
   type ComposeParts,
   type Composition,
@@ -39,6 +41,16 @@ export interface DaemonParts {
   readonly log: DaemonLog
   readonly meters: Meters
   readonly inherited: InheritedSockets
+  /** What it is among several, if there are several. */
+  readonly worker?: WorkerPart
+}
+
+/** The part that a worker has in a daemon of several. */
+export interface WorkerPart {
+  /** Whether it does what one of them has to do: all but to answer. */
+  readonly isFirst: boolean
+  /** How all of them are. */
+  gather(): Promise<readonly ProcessReport[]>
 }
 
 /** A place where something of the daemon's listens. */
@@ -53,8 +65,8 @@ const GRACE_MS = 20_000
 /** How long after that an answer of the web server may take, in milliseconds. */
 const WEB_GRACE_MS = 2000
 
-/** Where something is to listen, and the key in the configuration that says so. */
-function configured(
+/** Where a front is to listen, and the key in the configuration that says so. */
+export function configured(
   config: Config,
   name: SocketName,
 ): { readonly key: string; readonly endpoints: readonly Endpoint[]; readonly socketMode: number } {
@@ -77,7 +89,7 @@ export class Daemon {
   readonly #upkeep: HeldUpkeep
   #libmilter: { readonly front: LibmilterFront; readonly endpoint: Endpoint } | undefined
   #libmilterFailed = false
-  #web: FrontServer | undefined
+  #web: Web | undefined
   #stopping = false
   #trial: TrialMta | undefined
 
@@ -98,13 +110,25 @@ export class Daemon {
     try {
       await daemon.#composeWeb(composing)
       for (const name of SOCKET_NAMES) await daemon.#listen(name)
-      if (parts.config.trial.enabled) await daemon.#startTrial()
-      daemon.#upkeep.start()
+      if (daemon.#isFirst && parts.config.trial.enabled) await daemon.#startTrial()
+      if (daemon.#isFirst) daemon.#upkeep.start()
     } catch (error) {
       daemon.closeListeners()
       throw error
     }
     return daemon
+  }
+
+  /** Whether there is no other process, or this one does what only one may do. */
+  get #isFirst(): boolean {
+    return this.#parts.worker?.isFirst ?? true
+  }
+
+  /** How this process is. */
+  async report(): Promise<ProcessReport> {
+    const meters = readingOf(this.#parts.meters)
+    if (this.#web === undefined) return { meters, hindrances: [], process: [] }
+    return { meters, ...(await this.#web.report()) }
   }
 
   /** What listens where. */
@@ -163,9 +187,13 @@ export class Daemon {
 
   /** The web server is made only where it is to listen: what it needs takes time to load. */
   async #composeWeb(composing: ComposeParts): Promise<void> {
-    const { config, inherited } = this.#parts
+    const { config, inherited, worker } = this.#parts
     if (config.web.listen.length === 0 && inherited.fds.web.length === 0) return
-    this.#web = await composeWeb(composing, { isStopping: () => this.#stopping, deaf: () => this.#deaf() })
+    this.#web = await composeWeb(composing, {
+      isStopping: () => this.#stopping,
+      deaf: () => this.#deaf(),
+      gather: worker && (() => worker.gather()),
+    })
   }
 
   /** The fronts that should listen and do not. */
@@ -188,11 +216,12 @@ export class Daemon {
     for (const fd of fds) await serve(server => adopt(server, fd))
     if (fds.length > 0) return
     const { engine } = this.#parts.config.milter
+    const isShared = this.#parts.worker !== undefined
     for (const [index, endpoint] of endpoints.entries()) {
       const key = `${listenKey}[${index}]`
-      if (name === 'milter' && engine === 'libmilter')
-        await this.#startLibmilter({ key, endpoint, socketMode })
-      else await serve(server => listen(server, { key, endpoint, socketMode }))
+      if (name !== 'milter' || engine !== 'libmilter') {
+        await serve(server => listen(server, { key, endpoint, socketMode, isShared }))
+      } else if (this.#isFirst) await this.#startLibmilter({ key, endpoint, socketMode })
     }
   }
 

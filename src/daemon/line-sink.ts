@@ -13,11 +13,14 @@ const MAX_GATHERED = 1000
 
 export class LineSink {
   readonly #target: LineTarget
+  readonly #maxWrite: number
   #pending: (() => string)[] = []
   #scheduled: NodeJS.Immediate | undefined
 
-  constructor(target: LineTarget) {
+  /** `maxWrite`: octets written at once, if there is more than one line. */
+  constructor(target: LineTarget, maxWrite = Number.POSITIVE_INFINITY) {
     this.#target = target
+    this.#maxWrite = maxWrite
   }
 
   /** Adds a line, to be made when it is written. It ends in LF. */
@@ -33,6 +36,28 @@ export class LineSink {
     this.#scheduled = undefined
     const lines = this.#pending
     this.#pending = []
-    if (lines.length > 0) this.#target.write(lines.map(line => line()).join(''))
+    if (lines.length === 0) return
+    const texts = lines.map(line => line())
+    for (const piece of this.#maxWrite === Number.POSITIVE_INFINITY
+      ? [texts.join('')]
+      : this.#pieces(texts)) {
+      this.#target.write(piece)
+    }
+  }
+
+  *#pieces(lines: readonly string[]): Generator<string> {
+    let piece = ''
+    let size = 0
+    for (const line of lines) {
+      const added = Buffer.byteLength(line)
+      if (size > 0 && size + added > this.#maxWrite) {
+        yield piece
+        piece = ''
+        size = 0
+      }
+      piece += line
+      size += added
+    }
+    if (size > 0) yield piece
   }
 }

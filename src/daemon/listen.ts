@@ -3,7 +3,7 @@
  * sockets that systemd hands over. A socket file is removed only if nobody listens on it any more.
  */
 import { once } from 'node:events'
-import { lstatSync, type Stats, unlinkSync } from 'node:fs'
+import { chmodSync, lstatSync, type Stats, unlinkSync } from 'node:fs'
 import { connect, type Server } from 'node:net'
 import { dirname } from 'node:path'
 import { type Endpoint, formatEndpoint } from '../app/endpoint.ts'
@@ -21,6 +21,8 @@ export interface ListenOptions {
   readonly endpoint: Endpoint
   /** Permission bits of a unix socket. */
   readonly socketMode: number
+  /** Whether the first process of several opens the socket, for all workers. It has looked at what was there before. */
+  readonly isShared?: boolean
 }
 
 /** A server that listens. */
@@ -78,8 +80,11 @@ async function probe(path: string): Promise<string | undefined> {
   }
 }
 
-/** Removes a socket file that a process left behind when it ended without a word; nothing else. */
-async function removeStaleSocket(options: ListenOptions, path: string): Promise<void> {
+/**
+ * Removes a socket file that a process left behind when it ended without a word; nothing else.
+ * @throws ListenError if there is something else of the name, or somebody listens there
+ */
+export async function removeStaleSocket(options: ListenOptions, path: string): Promise<void> {
   const before = fileAt(path)
   if (before === undefined) return
   const unwanted = (what: string): ListenError =>
@@ -101,6 +106,12 @@ async function listening(server: Server, start: () => void): Promise<void> {
 }
 
 async function listenOnUnix(server: Server, path: string, options: ListenOptions): Promise<void> {
+  if (options.isShared === true) {
+    await listening(server, () => server.listen({ path }))
+    // Who opened it has given it fewer permissions than it is to have.
+    chmodSync(path, options.socketMode)
+    return
+  }
   await removeStaleSocket(options, path)
   await listening(server, () => {
     // The file is made in this call, so that it never has wider permissions than it is to have.

@@ -18,7 +18,12 @@ export interface LogParts {
   /** Whether systemd's journal reads the lines: see `readsJournal`. */
   readonly journal: boolean
   readonly clock: Clock
+  /** The number of this process, where several write to the same log. */
+  readonly worker?: number
 }
+
+/** Octets that a pipe takes in one piece, whoever else writes to it (pipe(7)). */
+const PIPE_BUF = 4096
 
 interface Form {
   readonly minimum: number
@@ -42,7 +47,8 @@ export class DaemonLog implements Log {
   /** Throws the system's error if the key of `addresses = "hashed"` cannot be read or made. */
   constructor(config: LogConfig, parts: LogParts) {
     this.#parts = parts
-    this.#sink = new LineSink(parts.target)
+    // Lines of several processes stay whole in a pipe if each write is a small one.
+    this.#sink = new LineSink(parts.target, parts.worker === undefined ? undefined : PIPE_BUF)
     this.#form = formOf(config, parts.journal)
   }
 
@@ -83,7 +89,9 @@ export class DaemonLog implements Log {
   #event(level: LogLevel, message: string, fields: LogFields = {}): void {
     const { encode, cloak, minimum } = this.#form
     if (LOG_LEVELS.indexOf(level) < minimum) return
-    const line = encode(eventRecord(level, message, fields, { time: this.#parts.clock(), cloak }))
+    const { worker, clock } = this.#parts
+    const shown = worker === undefined ? fields : { ...fields, worker }
+    const line = encode(eventRecord(level, message, shown, { time: clock(), cloak }))
     this.#sink.add(() => line)
   }
 }

@@ -14,6 +14,7 @@ function storeIdentity(store: StoreConfig): unknown {
 }
 
 const FIXED: readonly FixedPart[] = [
+  { key: 'serve.workers', of: config => config.serve.workers },
   { key: 'policy.listen', of: config => config.policy.listen },
   { key: 'policy.socket_mode', of: config => config.policy.socketMode },
   { key: 'milter.listen', of: config => config.milter.listen },
@@ -46,6 +47,7 @@ export function transition(old: Config, next: Config): Transition {
   return {
     config: Object.freeze({
       ...next,
+      serve: old.serve,
       store: old.store,
       trial: old.trial,
       journal: old.journal,

@@ -4,33 +4,31 @@
  */
 import { formatEndpoint } from '../app/endpoint.ts'
 import { Meters } from '../app/meters.ts'
-import { type Store, StoreUnavailable } from '../app/ports.ts'
+import type { Store } from '../app/ports.ts'
 import type { Config } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
 import { formatProblem } from '../config/problems.ts'
 import { openJournal, openStore } from './compose.ts'
 import { Daemon } from './daemon.ts'
 import { firstSteps } from './first-steps.ts'
+import {
+  EXIT,
+  logWarnings,
+  lookAtStore,
+  messageOf,
+  openLog,
+  type ServeContext,
+  type ServeExitCode,
+  say,
+} from './ground.ts'
 import { inheritedSockets } from './inherited-sockets.ts'
 import { CloakKeyError, type RunningJournal, startJournal } from './journal.ts'
 import { ListenError } from './listen.ts'
-import { DaemonLog, readsJournal } from './log.ts'
+import { type DaemonLog, readsJournal } from './log.ts'
 import { notify } from './notify.ts'
 import { DaemonRecorder } from './recorder.ts'
 import { onSignals } from './signals.ts'
 import { version } from './version.ts'
-
-/** Exit codes of sysexits(3). */
-const EXIT = { ok: 0, unavailable: 69, config: 78 } as const
-export type ServeExitCode = (typeof EXIT)[keyof typeof EXIT]
-
-/** Where and how the program was started. */
-export interface ServeContext {
-  readonly cwd: string
-  readonly env: NodeJS.ProcessEnv
-  /** The script, as in `process.argv[1]`. */
-  readonly script: string
-}
 
 /** What the daemon stands on. */
 interface Ground extends ServeContext {
@@ -39,24 +37,6 @@ interface Ground extends ServeContext {
   readonly store: Store
   readonly recorder: DaemonRecorder
   readonly meters: Meters
-}
-
-function say(text: string): void {
-  process.stderr.write(text)
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
-}
-
-/** Whether the store is there. @throws the store's error if it is one that never can be used */
-async function lookAtStore({ store, recorder }: Ground): Promise<void> {
-  try {
-    await store.check()
-  } catch (error) {
-    if (!(error instanceof StoreUnavailable)) throw error
-    recorder.storeState('down', error)
-  }
 }
 
 function announce(daemon: Daemon, { config, log, store, cwd, env, script }: Ground): void {
@@ -93,10 +73,6 @@ function reload(daemon: Daemon, { config, log, meters, cwd, env }: Ground): void
     meters.reloaded(false)
     log.error('configuration not reloaded; the old one stays in force', { cause })
   }
-}
-
-function logWarnings({ warnings }: Config, log: DaemonLog): void {
-  for (const warning of warnings) log.warn('configuration warning', { at: formatProblem(warning) })
 }
 
 function logCounts({ log, recorder }: Ground): void {
@@ -151,7 +127,7 @@ async function run(daemon: Daemon, ground: Ground): Promise<void> {
   const { stopped, ignore } = signals(daemon, ground)
   let end: Promise<void> | undefined
   try {
-    await lookAtStore(ground)
+    await lookAtStore(ground.store, ground.recorder)
     announce(daemon, ground)
     notify(env, log, { state: 'ready', status: 'serving' })
     const signal = await stopped
@@ -171,12 +147,13 @@ async function run(daemon: Daemon, ground: Ground): Promise<void> {
  * @throws the store's errors if it can never be used as it is: StoreUnusable, StoreSchemaError
  */
 export async function serve(config: Config, context: ServeContext): Promise<ServeExitCode> {
-  // Nobody reads the log any more; mail goes on.
-  process.stderr.on('error', () => {})
+  if (config.serve.workers > 1) {
+    const { serveInWorkers } = await import('./workers.ts')
+    return serveInWorkers(config, context)
+  }
   let log: DaemonLog
   try {
-    const journal = readsJournal(context.env)
-    log = new DaemonLog(config.log, { target: process.stderr, journal, clock: Date.now })
+    log = openLog(config, context.env)
   } catch (error) {
     say(`postern: log.key_file: ${messageOf(error)}\n`)
     return EXIT.config

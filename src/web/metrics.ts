@@ -2,10 +2,11 @@
  * The figures for Prometheus: what `Meters` has counted, under the names that `docs/metrics.md` lists. Everything is read
  * when somebody asks. Every label has a closed set of values; those of `delivery` are the configuration's names.
  */
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { HeldQueue } from '../app/held.ts'
 import type { Log } from '../app/log.ts'
 import { COPY_OUTCOMES, LOOKUP_RESULTS, METERED_FRONTS, type Meters } from '../app/meters.ts'
+import type { Figures } from '../app/meters-reading.ts'
 import { type Front, PHASES } from '../core/transaction.ts'
 import { lately } from './lately.ts'
 import { latencyHistogram } from './latency.ts'
@@ -24,12 +25,18 @@ export interface MetricsParts {
   readonly log: Log
   /** The maps of socketmap. */
   readonly maps: readonly string[]
+  /** Where several processes answer: the figures of all of them, and what each says of itself. */
+  readonly gather?:
+    | (() => Promise<{ readonly figures: Figures; readonly processes: readonly object[] }>)
+    | undefined
 }
 
 export interface Metrics {
   readonly contentType: string
   /** The figures as they are now. Who asks while others wait gets theirs. */
   text(): Promise<string>
+  /** What prom-client says of this process, for `MetricsParts.gather`. */
+  process(): Promise<readonly object[]>
 }
 
 /** To count what is held is to look into a directory of each list: not more often than so many milliseconds. */
@@ -73,8 +80,9 @@ async function countWaiting(queue: MetricsParts['held']): Promise<number> {
 
 /** Makes the figures. */
 export function createMetrics(parts: MetricsParts): Metrics {
-  const { meters } = parts
+  let meters: Figures = parts.meters
   const register = new Registry()
+  const ofProcess = new Registry()
   const registers = [register]
 
   type Read = () => readonly Series[] | Promise<readonly Series[]>
@@ -197,11 +205,17 @@ export function createMetrics(parts: MetricsParts): Metrics {
     [],
     () => single(meters.reload.succeededAt / 1000),
   )
-  collectDefaultMetrics({ register })
+  collectDefaultMetrics({ register: ofProcess })
 
   const write = async (): Promise<string> => {
+    let processes = ofProcess
+    if (parts.gather !== undefined) {
+      const all = await parts.gather()
+      meters = all.figures
+      processes = AggregatorRegistry.aggregate([...all.processes])
+    }
     // prom-client writes what is not a number in a way of its own.
-    const figures = (await register.metrics()).replace(/ Nan$/gm, ' NaN')
+    const figures = `${await register.metrics()}\n${await processes.metrics()}`.replace(/ Nan$/gm, ' NaN')
     const decisions = latencyHistogram(
       'postern_decision_duration_seconds',
       'From question to answer of a decision, counted in whole milliseconds',
@@ -213,6 +227,7 @@ export function createMetrics(parts: MetricsParts): Metrics {
   let writing: Promise<string> | undefined
   return {
     contentType: register.contentType,
+    process: () => ofProcess.getMetricsAsJSON(),
     text: () => {
       writing ??= write().finally(() => {
         writing = undefined

@@ -20,9 +20,13 @@ interface JsonSchema {
   readonly minimum?: number
   readonly maximum?: number
   readonly enum?: readonly string[]
+  readonly anyOf?: readonly JsonSchema[]
+  readonly const?: string
 }
 
-function typeOf({ type, minimum, maximum }: JsonSchema): string {
+function typeOf({ type, minimum, maximum, anyOf, const: word }: JsonSchema): string {
+  if (anyOf !== undefined) return anyOf.map(typeOf).join(', or ')
+  if (word !== undefined) return JSON.stringify(word)
   if (type === 'array') return 'array of strings'
   return type === 'integer' ? `number, ${minimum} to ${maximum}` : String(type)
 }

@@ -261,8 +261,8 @@ describe('what is wrong is said by file, line, column and key', () => {
       'a key of every object',
       '__proto__ = 1\nconstructor = 2\n[log.toString]\n',
       [
-        'postern.toml:1:1: __proto__: unknown key; known here: delivery, held, journal, lmtp, log, milter, policy, redis, senders, site, socketmap, store, trial, web',
-        'postern.toml:2:1: constructor: unknown key; known here: delivery, held, journal, lmtp, log, milter, policy, redis, senders, site, socketmap, store, trial, web',
+        'postern.toml:1:1: __proto__: unknown key; known here: delivery, held, journal, lmtp, log, milter, policy, redis, senders, serve, site, socketmap, store, trial, web',
+        'postern.toml:2:1: constructor: unknown key; known here: delivery, held, journal, lmtp, log, milter, policy, redis, senders, serve, site, socketmap, store, trial, web',
         'postern.toml:3:6: log.toString: unknown key; known here: addresses, format, key_file, level',
       ],
     ],

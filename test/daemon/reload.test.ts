@@ -47,6 +47,7 @@ describe('what can change at once, and what cannot', () => {
       ['store and redis'],
     ],
     ['the trial MTA', '', '[trial]\nenabled = true', ['trial']],
+    ['workers', '', '[serve]\nworkers = 2', ['serve.workers']],
   ])('%s', (_, before, after, keys) => {
     const old = config(before)
     const next = config(after)
@@ -54,6 +55,7 @@ describe('what can change at once, and what cannot', () => {
     expect(planned.needRestart).toEqual(keys)
     expect(planned.config).toEqual({
       ...next,
+      serve: old.serve,
       store: old.store,
       trial: old.trial,
       policy: { ...next.policy, listen: old.policy.listen, socketMode: old.policy.socketMode },

@@ -33,6 +33,7 @@ function deliveries({ delivery }: Config): readonly (readonly string[])[] {
 function summaryOf(config: Config): readonly string[] {
   return columns([
     ['configuration', config.file ?? 'none: everything has its default'],
+    ...(config.serve.workers > 1 ? [['workers', `${config.serve.workers} processes`]] : []),
     ['store', storeInWords(config)],
     ['policy', listening(config.policy.listen)],
     ['milter', milterInWords(config)],
