@@ -106,13 +106,13 @@ export async function cleanUp(): Promise<void> {
 }
 
 /** `postern serve` with the milter alone. */
-function serve(engine: 'native' | 'libmilter', trace: boolean): Command {
+function serve(engine: 'native' | 'libmilter', trace: boolean, workers = 1): Command {
   return where => {
     const config = join(folder, `serve-${started}.toml`)
     const endpoint = where.startsWith('/') ? `unix:${where}` : `127.0.0.1:${where}`
     writeFileSync(
       config,
-      `[milter]\nengine = "${engine}"\nlisten = ["${endpoint}"]\nsocket_mode = "0666"\n` +
+      `[serve]\nworkers = ${workers}\n[milter]\nengine = "${engine}"\nlisten = ["${endpoint}"]\nsocket_mode = "0666"\n` +
         `trace_header = ${trace}\n` +
         `[policy]\nlisten = []\n[lmtp]\ncallout_listen = []\nlisten = []\n[socketmap]\nlisten = []\n[web]\nlisten = []\n[store]\npath = "${store}"\n`,
     )
@@ -121,7 +121,16 @@ function serve(engine: 'native' | 'libmilter', trace: boolean): Command {
 }
 
 /** The servers, by the names that they have in the tables. */
-export const SERVERS = ['C', 'C lean', 'bare', 'front', 'front × 2', 'serve', 'serve libmilter'] as const
+export const SERVERS = [
+  'C',
+  'C lean',
+  'bare',
+  'front',
+  'front × 2',
+  'serve',
+  'serve × 2',
+  'serve libmilter',
+] as const
 export type ServerName = (typeof SERVERS)[number]
 
 /** Starts servers, in this order. `filter` is the program on libmilter. */
@@ -143,6 +152,7 @@ export async function startAll(
     front: inNode('milter-front.ts', '1'),
     'front × 2': inNode('milter-front.ts', '2'),
     serve: serve('native', trace),
+    'serve × 2': serve('native', trace, 2),
     'serve libmilter': serve('libmilter', trace),
   }
   const contenders: Contender[] = []
