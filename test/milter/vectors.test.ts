@@ -63,11 +63,7 @@ test('all vectors are asked but those that no MTA can ask a milter, and of every
     if (why !== undefined) left.set(why, (left.get(why) ?? 0) + 1)
   }
   const { [AFTER_ACCEPTANCE]: late = 0, ...others } = Object.fromEntries(left)
-  expect(others).toEqual({
-    'refused at MAIL': 5,
-    'let go at DATA': 2,
-    'no MTA has DATA without recipients': 1,
-  })
+  expect(others).toEqual({ 'refused at MAIL': 5 })
   expect(vectors.length + late).toBe(loadVectors().length - 5)
   const phases = new Set<Phase>(vectors.map(({ ask: question }) => question.phase))
   expect([...phases].sort()).toEqual(['CONNECT', 'DATA', 'EHLO', 'END-OF-MESSAGE', 'MAIL', 'RCPT'])
