@@ -1,7 +1,14 @@
 /** Unix sockets below the queue directory, with smtpd and lmtp confined to it as in Debian. */
 import { statSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { asSent, asSentBeforeHeld, leftOutWithoutPostfix, type Site, showLogsOnFailure, startSite } from './site.ts'
+import {
+  asSent,
+  asSentBeforeHeld,
+  leftOutWithoutPostfix,
+  type Site,
+  showLogsOnFailure,
+  startSite,
+} from './site.ts'
 
 const MESSAGE =
   'From: alice@example.net\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@example.net>\r\n\r\nHello.\r\n'
