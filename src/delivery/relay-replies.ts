@@ -2,7 +2,7 @@
  * Replies of a next hop (RFC 5321 §4.2, RFC 2034): bytes in, whole replies out, and made fit to be passed on. Pure.
  * What a next hop sends is bounded in the length of a line, in lines and in octets.
  */
-import { makeReply, type Reply } from '../core/reply.ts'
+import { makeReply, type Reply, replyText } from '../core/reply.ts'
 import { RelayFault } from './relay-fault.ts'
 
 /** A reply as it came. */
@@ -100,7 +100,8 @@ const OF_THE_CONNECTION: ReadonlyMap<number, number> = new Map([
 export function passedOn(reply: NextHopReply): Reply {
   const enhanced = enhancedOf(reply)
   const texts = reply.lines.map(line => (enhanced === undefined ? line : line.replace(ENHANCED, '')).trim())
-  const text = texts.filter(line => line !== '').join(' ')
+  // What is all controls and white space is no text.
+  const text = replyText(texts.join(' '))
   const status = enhanced ?? `${Math.floor(reply.code / 100)}.0.0`
   const codes = [OF_THE_CONNECTION.get(reply.code) ?? reply.code, Math.floor(reply.code / 100) * 100 + 50]
   for (const code of codes) {

@@ -132,7 +132,13 @@ describe('replies', () => {
         expect(reply.text.length).toBeLessThanOrEqual(MAX_REPLY_TEXT)
         expect([421, 521]).not.toContain(reply.code)
       }),
-      { numRuns: 2000 },
+      {
+        numRuns: 2000,
+        examples: [
+          [200, ['\0']],
+          [550, ['5.1.1 \x7f', ' ']],
+        ],
+      },
     )
   })
 })
